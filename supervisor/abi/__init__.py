@@ -1,1 +1,1 @@
-"""What kernel headers say, in the kernel's own spelling. Constants and layouts only: standard library, no system calls."""
+"""What kernel headers say, in the kernel's own spelling: constants and layouts, nothing that runs."""

@@ -1,0 +1,1 @@
+"""Wiring: listeners and their readers, the control socket, the log, life and death."""

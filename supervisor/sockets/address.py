@@ -110,6 +110,15 @@ def parse_address(raw: bytes) -> Address:
     return Opaque(family, raw)
 
 
+def parse_reported(raw: bytes) -> Address:
+    """Parse what the kernel wrote (getsockname(2), the peer of accept(2)), the inverse of `pack_address`.
+
+    The one difference: a pathname of 108 bytes comes with a NUL behind it, 111 bytes in all, which the kernel would not
+    take back.
+    """
+    return parse_address(raw[:SOCKADDR_UN_SIZE] if raw[:2] == _FAMILY.pack(AF_UNIX) else raw)
+
+
 def _parse_unix(name: bytes) -> Address:
     if not name:
         return UnixUnnamed()

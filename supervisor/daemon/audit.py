@@ -1,0 +1,138 @@
+"""The log: one event a decision, rendered away from the reader.
+
+Fact: rendering one event costs more (11 us) than answering the call that it is about.
+Decision: the reader puts the raw event into a queue; a thread renders and writes. The queue is bounded: past it events
+are counted as dropped, and the count is logged, rather than making programs wait for a disk.
+"""
+
+import errno as errno_names
+import queue
+import sys
+import threading
+from typing import Any, Final, Literal, TextIO
+
+import structlog
+
+from supervisor.abi.names import family_name, protocol_name, type_name
+from supervisor.errors import StartError
+from supervisor.syscalls.session import Event
+
+Level = Literal["all", "refusals"]
+_BOUND: Final = 100_000
+
+
+class Log:
+    """Where events go. `write` never blocks; `close` waits until everything is written."""
+
+    def __init__(self, file: TextIO, level: Level, *, style: Literal["json", "short"] = "json") -> None:
+        self._file = file
+        self._level = level
+        self._queue: queue.Queue[Event | threading.Event | None] = queue.Queue(_BOUND)
+        self._dropped = 0
+        renderer: Any = structlog.processors.JSONRenderer(default=str) if style == "json" else _short
+        self._logger = structlog.wrap_logger(
+            structlog.PrintLogger(file),
+            processors=[structlog.processors.TimeStamper(fmt="iso", utc=True, key="logged"), renderer]
+            if style == "json" else [renderer],
+        )
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+
+    @property
+    def wants_allowed(self) -> bool:
+        return self._level == "all"
+
+    def write(self, event: Event) -> None:
+        """Log an event if its level is wanted."""
+        if self._level != "all" and event.how not in ("refused", "failed"):
+            return
+        try:
+            self._queue.put_nowait(event)
+        except queue.Full:
+            self._dropped += 1
+
+    def flush(self) -> None:
+        """Wait, a second at most, until what is queued now has been written."""
+        done = threading.Event()
+        self._queue.put(done)
+        done.wait(timeout=1)
+
+    def close(self) -> None:
+        """Write what is queued, and end."""
+        self._queue.put(None)
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        while (event := self._queue.get()) is not None:
+            if isinstance(event, threading.Event):
+                event.set()
+                continue
+            try:
+                self._emit(event)
+                if self._queue.empty():
+                    self._file.flush()
+            except (OSError, ValueError):
+                self._dropped += 1  # a full disk must not end the log for good
+
+    def _emit(self, event: Event) -> None:
+        dropped, self._dropped = self._dropped, 0
+        if dropped:
+            self._logger.warning("events dropped", count=dropped)
+        log = self._logger.warning if event.how in ("refused", "failed") else self._logger.info
+        log(event.how, **fields(event))
+
+
+def fields(event: Event) -> dict[str, object]:
+    """An event as the keys of the log. Absent ones are left out."""
+    kind, verdict = event.kind, event.verdict
+    result: dict[str, object] = {
+        "time": round(event.started, 6), "session": event.session, "policy": event.policy, "pid": event.pid,
+        "tid": event.tid, "exe": event.exe, "call": event.call,
+    }
+    if kind is not None:
+        result |= {
+            "family": family_name(kind.family), "type": type_name(kind.type),
+            "protocol": protocol_name(kind.family, kind.protocol),
+        }
+    if event.asked is not None:
+        result["address"] = str(event.asked)
+    if event.performed is not None:
+        result["performed"] = str(event.performed)
+    if verdict is not None:
+        result |= {"verdict": "allow" if verdict.allowed else "deny", "rule": verdict.rule}
+    if event.errno:
+        result["errno"] = errno_names.errorcode.get(event.errno, event.errno)
+    if event.note:
+        result["note"] = event.note
+    result["duration_us"] = round(event.duration * 1e6, 1)
+    return result
+
+
+def _short(_logger: object, _method: str, event: dict[str, Any]) -> str:
+    """One line for a person's terminal."""
+    if "call" not in event:
+        return f"supervise: {event.get('event')}: {event.get('count', '')}"
+    what = event.get("address") or f"{event.get('family', '')} {event.get('type', '')} {event.get('protocol', '')}"
+    reason = event.get("note") or event.get("rule") or ""
+    code = f" ({event['errno']})" if "errno" in event else ""
+    return f"supervise: {event['event']} {event['call']} {str(what).strip()}{code}: {reason}"
+
+
+def open_log(path: str | None, level: Level) -> Log:
+    """The log of `--log`: JSON lines appended to a file, or short lines of refusals on stderr when there is none."""
+    if path is None:
+        return Log(sys.stderr, "refusals", style="short")
+    if path == "-":
+        return Log(sys.stderr, level)
+    return Log(open(path, "a", encoding="utf-8", buffering=1), level)
+
+
+def check_log(path: str | None) -> None:
+    """StartError when the log cannot be written, before anything is started."""
+    if path in (None, "-"):
+        return
+    assert path is not None
+    try:
+        open(path, "a", encoding="utf-8").close()
+    except OSError as error:
+        raise StartError(f"--log {path}: {error.strerror}") from None

@@ -1,0 +1,38 @@
+"""AF_INET and AF_INET6."""
+
+from typing import Final
+
+from supervisor.abi.inet import SOCKADDR_IN_SIZE
+from supervisor.abi.socket import AF_INET, AF_INET6
+from supervisor.families.provider import Target
+from supervisor.kernel.paths import ProgramPaths
+from supervisor.kernel.sockets import SocketKind
+from supervisor.policy.operation import Action
+from supervisor.sockets.address import Address, Unspec, parse_address
+
+
+class Inet:
+    """Internet sockets: the kernel looks at nothing but the bytes, and peers cannot see who made the call."""
+
+    serviced = True
+
+    def address(self, action: Action, kind: SocketKind, raw: bytes) -> Address:
+        """AF_UNSPEC dissolves only in connect(2).
+
+        An IPv4 socket reads it as AF_INET when sending (`udp_sendmsg`) and binding (`__inet_bind`): a real
+        destination. An IPv6 socket sends to its connected peer then (`udpv6_sendmsg`), and refuses to bind.
+        """
+        address = parse_address(raw)
+        if isinstance(address, Unspec) and action in ("bind", "send") and kind.family == AF_INET:
+            return parse_address(AF_INET.to_bytes(2, "little") + raw[2:]) if len(raw) >= SOCKADDR_IN_SIZE else address
+        return address
+
+    def needs_lookup(self, _address: Address) -> bool:
+        return False
+
+    def locate(self, _action: Action, _paths: ProgramPaths, address: Address, raw: bytes) -> Target:
+        return Target(address, raw)
+
+
+INET: Final = Inet()
+FAMILIES: Final = (AF_INET, AF_INET6)

@@ -1,0 +1,64 @@
+"""bind(2), listen(2), shutdown(2)."""
+
+from functools import partial
+
+import trio
+
+from supervisor.abi.socket import AF_INET, AF_INET6, SOCK_STREAM
+from supervisor.families.provider import Target
+from supervisor.kernel import sockets
+from supervisor.kernel.hostfd import HostFd
+from supervisor.sockets.address import Inet4, Inet6, UnixPath, parse_address
+from supervisor.syscalls.call import Call
+from supervisor.syscalls.reply import Continue, Later, Reply, Value
+from supervisor.syscalls.settle import as_program, may_continue, program_paths, settle
+
+
+def bind(call: Call, sockfd: int, addr: int, addrlen: int) -> Reply | Later:
+    """bind(2): `__sys_bind` looks at the descriptor and whether it is a socket, then at the address."""
+    fd = call.take_socket(sockfd)
+    raw = call.capture_address(addr, addrlen)
+    kind = call.kind_of(fd)
+    return settle(call, "bind", kind, raw, partial(_perform_bind, call, fd))
+
+
+def _perform_bind(call: Call, fd: HostFd, target: Target) -> Reply | Later:
+    if isinstance(target.judged, UnixPath):
+        return Later(partial(_bind_path, call, fd, target.raw))
+    with as_program(call):
+        sockets.bind(fd, target.raw)
+    return Value(0)
+
+
+async def _bind_path(call: Call, fd: HostFd, raw: bytes) -> Reply:
+    await trio.to_thread.run_sync(program_paths(call).bind, fd, raw, call.thread.status().umask)
+    return Value(0)
+
+
+def listen(call: Call, sockfd: int, backlog: int) -> Reply | Later:
+    """listen(2). On an inet socket without a port it is also a bind to a free one, and judged as that.
+
+    A unix socket remembers who made it listen (its peers' SO_PEERCRED): left to the kernel where it may be.
+    """
+    fd = call.take_socket(sockfd)
+    kind = call.kind_of(fd)
+    if may_continue(call, "bind", kind):
+        return Continue()
+    if kind.family in (AF_INET, AF_INET6) and kind.type == SOCK_STREAM:
+        own = parse_address(sockets.getsockname(fd))
+        if isinstance(own, Inet4 | Inet6) and own.port == 0:
+            call.judge("bind", kind, own)
+    call.must_still_wait()
+    with as_program(call):
+        sockets.listen(fd, backlog)
+    return Value(0)
+
+
+def shutdown(call: Call, sockfd: int, how: int) -> Reply | Later:
+    """shutdown(2)."""
+    fd = call.take_socket(sockfd)
+    call.must_still_wait()
+    sockets.shutdown(fd, how)
+    return Value(0)
+
+

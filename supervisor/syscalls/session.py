@@ -1,0 +1,78 @@
+"""What all calls of one listener share."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Final, Literal, NamedTuple
+
+from supervisor.kernel.identity import Credentials, effective_capabilities, own_credentials
+from supervisor.kernel.listener import Listener
+from supervisor.kernel.sockets import SocketKind
+from supervisor.policy.engine import Policy
+from supervisor.policy.verdict import Verdict
+from supervisor.sockets.address import Address
+from supervisor.syscalls.waiting import Waiting
+
+Mediation = Literal["auto", "full"]
+MAX_CONTROL: Final = 10 * 1024 * 1024
+
+How = Literal["continued", "performed", "refused", "failed"]
+
+
+class Event(NamedTuple):
+    """One decision, as it is logged and counted. `started` is time.time(), `duration` seconds."""
+
+    started: float
+    duration: float
+    session: str
+    policy: str
+    pid: int
+    tid: int
+    exe: str
+    call: str
+    kind: SocketKind | None
+    asked: Address | None
+    performed: Address | None
+    verdict: Verdict | None
+    how: How
+    errno: int
+    note: str
+
+
+class Identity:
+    """Who this daemon is, and whether acting for somebody can need another identity."""
+
+    def __init__(self) -> None:
+        self.credentials: Final[Credentials] = own_credentials()
+        self.privileged: Final[bool] = self.credentials.uid == 0 or effective_capabilities() != 0
+
+
+class Session:
+    """One listener: a process tree, the policy it is under, and what became of its calls."""
+
+    def __init__(
+        self, ident: str, listener: Listener, policy: Policy, mediation: Mediation, waiting: Waiting,
+        report: Callable[[Event], None], *, program: str = "", pid: int = 0, guarded: bool = False,
+        wants_allowed: bool = True,
+    ) -> None:
+        self.ident: Final = ident
+        self.listener: Final = listener
+        self.policy: Final = policy
+        self.full: Final = mediation == "full"
+        self.mediation: Final = mediation
+        self.waiting: Final = waiting
+        self.report: Final = report
+        self.program: Final = program
+        self.pid: Final = pid
+        # The filter refuses clone(CLONE_FILES) without CLONE_THREAD: a process with one thread has its table alone.
+        self.guarded: Final = guarded
+        # Are events of allowed calls asked for? They cost several look-ups in /proc.
+        self.wants_allowed: Final = wants_allowed
+        self.us: Final = Identity()
+        self.since: Final = time.time()
+        self.calls: Final[Counter[str]] = Counter()
+        self.refusals = 0
+        self.waiting_calls = 0
+        self.tgids: Final[dict[int, int]] = {}
+        # A guard against allocations, as in the seed: larger control data is ENOBUFS.
+        self.control_limit: Final = MAX_CONTROL

@@ -1,0 +1,1 @@
+"""One body of tests, run natively and supervised; the native kernel is the expected value."""

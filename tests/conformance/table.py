@@ -1,0 +1,63 @@
+"""Prints call x cases x same or different for every mode: `python -m tests.conformance.table [--differences]`."""
+
+import argparse
+import os
+import sys
+from collections import Counter
+
+from .case import Case, load
+from .raw import CALLS
+from .session import MODES, NATIVE, Mode, Run, differences, run
+
+
+def verdict(case: Case, mode: Mode, native: Run, other: Run) -> tuple[str, str]:
+    """`same`, `differs`, `apart` (a policy must differ), `missing` or `root`, with the difference."""
+    if case.root and os.geteuid() != 0:
+        return "root", ""
+    if mode.name in case.unlike:
+        return "apart", ""
+    if case.id not in other.results or case.id not in native.results:
+        return "missing", other.broken or native.broken
+    difference = differences(native.results[case.id], other.results[case.id], mode.name)
+    return ("differs", difference) if difference else ("same", "")
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="table", description=__doc__)
+    parser.add_argument("--mode", action="append", help="only this mode; may be repeated")
+    parser.add_argument("--differences", action="store_true", help="also print every difference")
+    parser.add_argument("words", nargs="*", help="substrings of case ids")
+    options = parser.parse_args(arguments)
+    words = options.words
+    cases = [one for one in load().values() if not words or any(word in one.id for word in words)]
+    modes = [mode for mode in MODES if not options.mode or mode.name in options.mode]
+    native = run(NATIVE, [one.id for one in cases])
+    counts: dict[str, Counter] = {mode.name: Counter() for mode in modes}
+    total = Counter(one.call for one in cases)
+    for mode in modes:
+        other = run(mode, [one.id for one in cases if mode.name not in one.unlike])
+        for one in cases:
+            word, difference = verdict(one, mode, native, other)
+            counts[mode.name][one.call, word] += 1
+            if difference and options.differences:
+                print(f"\n--- {one.id} in {mode.name}: {word}\n{difference}")
+    width = max(map(len, total))
+    print(f"\n{'call':{width}} {'cases':>6}" + "".join(f" | {mode.name:^22}" for mode in modes))
+    print(f"{'':{width}} {'':>6}" + " |    same  differs  n/a" * len(modes))
+    for call in sorted(total, key=lambda name: CALLS.index(name) if name in CALLS else len(CALLS)):
+        print(f"{call:{width}} {total[call]:>6}" + "".join(_cell(counts[mode.name], call) for mode in modes))
+    sums = {mode.name: Counter() for mode in modes}
+    for name, counter in counts.items():
+        for (_, word), number in counter.items():
+            sums[name]["all", word] += number
+    print(f"{'all':{width}} {len(cases):>6}" + "".join(_cell(sums[mode.name], "all") for mode in modes))
+    return int(any(number for counter in sums.values() for (_, word), number in counter.items() if word == "differs"))
+
+
+def _cell(counter: Counter, call: str) -> str:
+    differs = counter[call, "differs"] + counter[call, "missing"]
+    return f" | {counter[call, 'same']:>7} {differs:>8} {counter[call, 'apart'] + counter[call, 'root']:>4}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

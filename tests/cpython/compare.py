@@ -1,0 +1,144 @@
+"""`python -m tests.cpython.compare [MODULES]`: CPython's suites natively and supervised, and what differs.
+
+Exit status 0: nothing differs. 1: something does. 2: it could not be compared.
+"""
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from . import judge, modules
+from .run import Report, Result, Setup, run_module
+
+RERUNS = 2
+MOST_RERUN = 40  # of one module in one mode; more than that is one cause, and an hour of re-runs would not tell more
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.cpython.compare", description=__doc__)
+    parser.add_argument("modules", nargs="*", default=list(modules.DEFAULT), help="default: %(default)s")
+    parser.add_argument("--modes", default=",".join(modules.MODES), help="comma separated; default: %(default)s")
+    parser.add_argument("--python", default=modules.PYTHON, help=f"with CPython's suite (Debian: {modules.PACKAGE})")
+    parser.add_argument(
+        "--supervise",
+        default=os.environ.get("SUPERVISE"),
+        help="command before `exec`; default: $SUPERVISE, or supervise beside this Python",
+    )
+    options = parser.parse_args(arguments)
+    setup = Setup(python=options.python)
+    if options.supervise:
+        setup = setup._replace(supervise=tuple(shlex.split(options.supervise)))
+    modes = [mode for mode in options.modes.split(",") if mode]
+    return compare(setup, options.modules, modes)
+
+
+def compare(setup: Setup, names: list[str], modes: list[str], say: Callable[[str], None] = print) -> int:
+    """Compare these modules in these modes; the exit status."""
+    for part, why in modules.LEFT_OUT.items():
+        say(f"left out everywhere: {part}: {why}")
+    rows, found = [], 0
+    for name in names:
+        module = modules.module(name)
+        native = [_told(setup, module, "native", say, f"run {run}") for run in (1, 2)]
+        if not all(report.results for report in native):
+            say(f"{name}: does not run natively; is {modules.PACKAGE} installed?")
+            return 2
+        for test in judge.unsteady([report.results for report in native]):
+            shown = " and ".join(str(judge.answer(report.results.get(test, judge.MISSING))) for report in native)
+            say(f"  unsteady natively: {test}: {shown}")
+        row = {"module": name, "native": judge.counts(native[0].results)}
+        for mode in modes:
+            supervised = _told(setup, module, mode, say)
+            different = _differences(setup, module, mode, native, supervised, say)
+            found += different
+            row[mode] = judge.counts(supervised.results) + (f"; {different} DIFFER" if different else "")
+        rows.append(row)
+    say("")
+    _table(rows, ["module", "native", *modes], say)
+    say(f"\n{found} tests differ" if found else "\nnothing differs")
+    return 1 if found else 0
+
+
+def _told(setup: Setup, module: modules.Module, mode: str, say: Callable[[str], None], which: str = "") -> Report:
+    report = run_module(setup, module, mode)
+    left_out = f", left out {len(report.left_out)}" if report.left_out else ""
+    say(f"{module.name} {mode} {which}: {judge.counts(report.results)}{left_out} ({report.seconds:.0f} s)")
+    for event in report.events:
+        say(f"  {event}")
+    return report
+
+
+def _differences(
+    setup: Setup,
+    module: modules.Module,
+    mode: str,
+    native: list[Report],
+    supervised: Report,
+    say: Callable[[str], None],
+) -> int:
+    """Print every test that differs, after its re-runs; how many still do."""
+    suspects = judge.differing([report.results for report in native], supervised.results)
+    if len(suspects) > MOST_RERUN:
+        say(f"  {len(suspects)} tests differ; the first {MOST_RERUN} of them are run again, the others are not")
+    different = 0
+    for index, test in enumerate(suspects):
+        answered = judge.answers([report.results for report in native], test)
+        result = supervised.results.get(test, judge.MISSING)
+        say(f"  differs: {test}: natively {_joined(answered)}, {mode} {judge.answer(result)}")
+        settled = index < MOST_RERUN and _rerun(setup, module, mode, test, answered, result, say)
+        if not settled:
+            different += 1
+            say("    DIFFERENT" + ("" if index < MOST_RERUN else " (not run again)"))
+            _indented(result.detail, say)
+    return different
+
+
+def _rerun(
+    setup: Setup,
+    module: modules.Module,
+    mode: str,
+    test: str,
+    answered: set[judge.Answer],
+    first: Result,
+    say: Callable[[str], None],
+) -> bool:
+    """Run a suspect alone again, natively and supervised; whether that settles the difference."""
+    seen = {judge.answer(first)}
+    for attempt in range(1, RERUNS + 1):
+        again: Mapping[str, Result] = run_module(setup, module, "native", frozenset([test])).results
+        answered |= judge.answers([again], test)
+        again = run_module(setup, module, mode, frozenset([test])).results
+        now = judge.answers([again], test)
+        say(f"    re-run {attempt} alone: natively {_joined(answered)} so far, {mode} {_joined(now)}")
+        if now <= answered:
+            say(f"    not called different: unsteady {mode}")
+            return True
+        seen |= now
+        if seen <= answered:
+            say("    not called different: unsteady natively too")
+            return True
+    return False
+
+
+def _joined(answered: set[judge.Answer]) -> str:
+    return " / ".join(sorted(map(str, answered)))
+
+
+def _indented(detail: str, say: Callable[[str], None]) -> None:
+    for line in detail.splitlines()[-25:]:
+        say(f"      | {line}")
+
+
+def _table(rows: list[dict[str, str]], columns: list[str], say: Callable[[str], None]) -> None:
+    widths = [max(len(column), *(len(row[column]) for row in rows)) for column in columns]
+    for row in [dict(zip(columns, columns, strict=True)), *rows]:
+        say("  ".join(row[column].ljust(width) for column, width in zip(columns, widths, strict=True)).rstrip())
+
+
+if __name__ == "__main__":
+    if not Path("tests/cpython").is_dir():
+        sys.exit("run it from the top folder of the project")
+    sys.exit(main())

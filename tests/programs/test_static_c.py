@@ -1,0 +1,25 @@
+"""A static C program: no libc to preload into, every call straight from its own code."""
+
+from . import built
+from .compared import compared
+
+
+@compared()
+def test_static_c(stage):
+    net = built.static_c()
+    tcp, udp = stage.port("tcp"), stage.port("udp")
+    path = stage.folder / "net.sock"
+    with stage.server(net, "serve", tcp, udp, path, tcp=(tcp,), udp=(udp,), unix=(path,)) as server:
+        seen = [
+            stage.client(net, "tcp", "127.0.0.1", tcp),
+            stage.client(net, "udp", "127.0.0.1", udp),
+            stage.client(net, "unix", path),
+        ]
+    assert [outcome.status for outcome in seen] == [0, 0, 0], seen
+    return [*seen, server.status]
+
+
+@compared("client")
+def test_static_c_blocking_calls(stage):
+    """Interrupted and timed calls, a refused connect, and an end by SIGPIPE."""
+    return stage.client(built.static_c(), "blocking")
