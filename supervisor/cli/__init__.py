@@ -1,6 +1,7 @@
 """The command line: `supervise COMMAND`. One module a command.
 
-A command module has DESCRIPTION, `add_arguments(parser)` and `run(arguments) -> int`. Modules are imported only when their command is used, because the launcher's start-up is part of every program's.
+A command module has DESCRIPTION, `add_arguments(parser)` and `run(arguments) -> int`. Modules are imported only
+when their command is used, because the launcher's start-up is part of every program's.
 """
 
 import argparse

@@ -11,6 +11,7 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Iterable
 from typing import Final, NoReturn
 
 from shim.launch import EXIT_OWN_FAILURE, become, inherited_doors
@@ -22,7 +23,7 @@ from supervisor.kernel.signals import SignalFile
 
 # A fault must still kill: blocked, it would repeat for ever.
 _FAULTS: Final = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGSYS}
-_MIRRORED: Final = {number for number in signal.valid_signals() if number not in _FAULTS} - {
+_MIRRORED: Final[set[int]] = {int(number) for number in signal.valid_signals() if number not in _FAULTS} - {
     signal.SIGKILL, signal.SIGSTOP,
 }
 _SI_KERNEL: Final = 0x80
@@ -49,7 +50,7 @@ def supervise(task: embedded.Task, program: bytes, keep: set[int]) -> int:
 
 
 def _be_supervisor(
-    task: embedded.Task, program: bytes, doors: list[int], mask: set[signal.Signals], mine: socket.socket,
+    task: embedded.Task, program: bytes, doors: list[int], mask: Iterable[int], mine: socket.socket,
     theirs: socket.socket,
 ) -> NoReturn:
     """The child: fork the launcher, and supervise it."""
@@ -65,7 +66,7 @@ def _be_supervisor(
             become(there.fileno(), program, task.argv, doors)
         there.close()
         status = embedded.run(task, child, here, theirs)
-    except BaseException as error:  # noqa: BLE001 - nobody above would say it
+    except BaseException as error:  # nobody above would say it
         sys.stderr.write(f"supervise: the supervisor failed: {type(error).__name__}: {error}\n")
     finally:
         sys.stderr.flush()

@@ -17,7 +17,7 @@ _PREFIX: Final = "exec-"
 def runtime_directory() -> str:
     """Where this user's sockets are: below $XDG_RUNTIME_DIR, /run for root, and /tmp otherwise."""
     base = os.environ.get("XDG_RUNTIME_DIR") or ("/run" if os.geteuid() == 0 else "")
-    return f"{base}/supervise" if base and os.path.isdir(base) else f"/tmp/supervise-{os.geteuid()}"
+    return f"{base}/supervise" if base and os.path.isdir(base) else f"/tmp/supervise-{os.geteuid()}"  # noqa: S108 - owner and mode are checked
 
 
 def embedded_sockets() -> list[str]:

@@ -8,7 +8,10 @@ from supervisor.families.provider import Target
 from supervisor.kernel.paths import ProgramPaths
 from supervisor.kernel.sockets import SocketKind
 from supervisor.policy.operation import Action
-from supervisor.sockets.address import Address, Unspec, parse_address
+from supervisor.sockets.address import Address, Inet4, Inet6, Unspec, pack_address, parse_address
+
+_LOOPBACK4: Final = 0x7F000001
+_MAPPED: Final = 0xFFFF << 32
 
 
 class Inet:
@@ -32,6 +35,24 @@ class Inet:
 
     def locate(self, _action: Action, _paths: ProgramPaths, address: Address, raw: bytes) -> Target:
         return Target(address, raw)
+
+    def performed(self, action: Action, address: Address, raw: bytes) -> bytes:
+        """What is given to the kernel for a judged address.
+
+        Fact: a socket bound to X that connects or sends to 0.0.0.0 or :: reaches X, not loopback.
+        Consequence: a policy that takes the unspecified address for loopback would be led to X.
+        Decision: what is performed is the loopback address that was judged.
+        """
+        if action not in ("connect", "send"):
+            return raw
+        match address:
+            case Inet4(0, port):
+                return pack_address(Inet4(_LOOPBACK4, port))
+            case Inet6(0, port, scope, flow):
+                return pack_address(Inet6(1, port, scope, flow))
+            case Inet6(ip, port, scope, flow) if ip == _MAPPED:
+                return pack_address(Inet6(_MAPPED | _LOOPBACK4, port, scope, flow))
+        return raw
 
 
 INET: Final = Inet()

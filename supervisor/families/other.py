@@ -27,5 +27,8 @@ class Other:
     def locate(self, _action: Action, _paths: ProgramPaths, address: Address, raw: bytes) -> Target:
         return Target(address, raw)
 
+    def performed(self, _action: Action, _address: Address, raw: bytes) -> bytes:
+        return raw
+
 
 OTHER: Final = Other()

@@ -35,6 +35,10 @@ class Provider(Protocol):
         """Must the address be looked up in a file system before it can be judged?"""
         ...
 
+    def performed(self, action: Action, address: Address, raw: bytes) -> bytes:
+        """The bytes for the kernel that mean what was judged, where no look-up is needed. Pure."""
+        ...
+
     def locate(self, action: Action, paths: ProgramPaths, address: Address, raw: bytes) -> Target:
         """Look the address up as the program would. May block: for worker threads. SyscallError as the kernel's."""
         ...

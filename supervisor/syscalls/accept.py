@@ -9,10 +9,10 @@ import trio
 
 from supervisor.abi.socket import SO_RCVTIMEO, SOCK_CLOEXEC, SOCK_NONBLOCK
 from supervisor.errors import SyscallError
-from supervisor.families import provider_of
 from supervisor.kernel import sockets
 from supervisor.kernel.hostfd import HostFd
 from supervisor.kernel.sockets import SocketKind
+from supervisor.sockets.address import parse_reported
 from supervisor.syscalls.call import Call, Denied
 from supervisor.syscalls.reply import ERESTARTSYS, Continue, Fail, InstallFd, Later, Reply
 
@@ -58,7 +58,7 @@ def _judged(
     call.owned.append(fd)
     call.address = None
     try:
-        call.judge("accept", kind, provider_of(kind.family).address("accept", kind, raw))
+        call.judge("accept", kind, parse_reported(raw))
     except Denied:
         call.session.report(call.event("refused", 0))
         call.owned.remove(fd)

@@ -8,7 +8,7 @@ from supervisor.abi.socket import AF_INET, AF_INET6, SOCK_STREAM
 from supervisor.families.provider import Target
 from supervisor.kernel import sockets
 from supervisor.kernel.hostfd import HostFd
-from supervisor.sockets.address import Inet4, Inet6, UnixPath, parse_address
+from supervisor.sockets.address import Inet4, Inet6, UnixPath, parse_reported
 from supervisor.syscalls.call import Call
 from supervisor.syscalls.reply import Continue, Later, Reply, Value
 from supervisor.syscalls.settle import as_program, may_continue, program_paths, settle
@@ -45,7 +45,7 @@ def listen(call: Call, sockfd: int, backlog: int) -> Reply | Later:
     if may_continue(call, "bind", kind):
         return Continue()
     if kind.family in (AF_INET, AF_INET6) and kind.type == SOCK_STREAM:
-        own = parse_address(sockets.getsockname(fd))
+        own = parse_reported(sockets.getsockname(fd))
         if isinstance(own, Inet4 | Inet6) and own.port == 0:
             call.judge("bind", kind, own)
     call.must_still_wait()

@@ -281,7 +281,7 @@ def _send_one(call: Call, fd: HostFd, kind: SocketKind, message: Message) -> Rep
     call.address = address
     call.judge(action, kind, address)
     call.must_still_wait()
-    return _start(Sending(call, fd, kind, message, message.name))
+    return _start(Sending(call, fd, kind, message, provider.performed(action, address, message.name)))
 
 
 def _opens(kind: SocketKind, message: Message) -> bool:

@@ -43,7 +43,7 @@ def settle(call: Call, action: Action, kind: SocketKind, raw: bytes, perform: Pe
         return Continue()
     if provider.needs_lookup(address):
         return Later(partial(_look_up_and_decide, call, action, kind, provider, address, raw, perform))
-    return _decide(call, action, kind, Target(address, raw), perform)
+    return _decide(call, action, kind, Target(address, provider.performed(action, address, raw)), perform)
 
 
 def may_continue(call: Call, action: Action, kind: SocketKind) -> bool:

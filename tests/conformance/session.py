@@ -113,6 +113,13 @@ def essence(result: dict) -> dict:
     return {key: value for key, value in result.items() if key not in _INCIDENTAL}
 
 
+def unclean(result: dict) -> str:
+    """Why a native result is worth nothing as an expected value; empty when it is sound."""
+    faults = [f"{label} {value}" for label, value in result["trace"] if label in ("error", "descriptors", "meanwhile")]
+    faults += [key for key in ("hang", "died", "left_processes", "unkillable", "supervisor_gone") if key in result]
+    return "; ".join(faults)
+
+
 def render(result: dict) -> list[str]:
     """A result as lines to be compared and read."""
     lines = [f"{label}: {json.dumps(value)}" for label, value in result["trace"]]

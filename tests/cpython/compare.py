@@ -52,9 +52,11 @@ def compare(setup: Setup, names: list[str], modes: list[str], say: Callable[[str
         row = {"module": name, "native": judge.counts(native[0].results)}
         for mode in modes:
             supervised = _told(setup, module, mode, say)
-            different = _differences(setup, module, mode, native, supervised, say)
+            different, unsteady = _differences(setup, module, mode, native, supervised, say)
             found += different
-            row[mode] = judge.counts(supervised.results) + (f"; {different} DIFFER" if different else "")
+            row[mode] = judge.counts(supervised.results)
+            row[mode] += f"; {unsteady} unsteady" if unsteady else ""
+            row[mode] += f"; {different} DIFFER" if different else ""
         rows.append(row)
     say("")
     _table(rows, ["module", "native", *modes], say)
@@ -78,8 +80,8 @@ def _differences(
     native: list[Report],
     supervised: Report,
     say: Callable[[str], None],
-) -> int:
-    """Print every test that differs, after its re-runs; how many still do."""
+) -> tuple[int, int]:
+    """Print every test that differs, and its re-runs; how many still do, and how many were settled by re-runs."""
     suspects = judge.differing([report.results for report in native], supervised.results)
     if len(suspects) > MOST_RERUN:
         say(f"  {len(suspects)} tests differ; the first {MOST_RERUN} of them are run again, the others are not")
@@ -93,7 +95,7 @@ def _differences(
             different += 1
             say("    DIFFERENT" + ("" if index < MOST_RERUN else " (not run again)"))
             _indented(result.detail, say)
-    return different
+    return different, len(suspects) - different
 
 
 def _rerun(
@@ -105,7 +107,11 @@ def _rerun(
     first: Result,
     say: Callable[[str], None],
 ) -> bool:
-    """Run a suspect alone again, natively and supervised; whether that settles the difference."""
+    """Run a suspect alone again, natively and supervised; whether that settles the difference.
+
+    A hang or a crash is printed with its re-runs, but nothing settles it except the same natively: a race of the
+    supervisor with a program's end is no unsteady test.
+    """
     seen = {judge.answer(first)}
     for attempt in range(1, RERUNS + 1):
         again: Mapping[str, Result] = run_module(setup, module, "native", frozenset([test])).results
@@ -113,7 +119,7 @@ def _rerun(
         again = run_module(setup, module, mode, frozenset([test])).results
         now = judge.answers([again], test)
         say(f"    re-run {attempt} alone: natively {_joined(answered)} so far, {mode} {_joined(now)}")
-        if now <= answered:
+        if now <= answered and first.outcome not in judge.GRAVE:
             say(f"    not called different: unsteady {mode}")
             return True
         seen |= now

@@ -13,6 +13,7 @@ from .run import Result
 
 MISSING = Result("missing", "no line in the record")
 GOOD = ("ok", "expected failure")
+GRAVE = ("hung", "crashed")
 
 
 class Answer(NamedTuple):

@@ -52,6 +52,7 @@ class Stage:
         self.folder, self.mode, self.side = folder, mode, side
         self.policy: str | None = None  # FILE:NAME, for clients
         self.refused = ""  # calls that fail with EACCES natively, comma separated: how a refused client looks
+        self.log = folder / "supervise.log"
         self.env = {
             "HOME": str(folder),
             "LANG": "C.UTF-8",
@@ -169,7 +170,8 @@ class Stage:
         if self.mode == "native" or self.side not in (side, "both"):
             return []
         policy = ["--policy", self.policy] if self.policy and side == "client" else []
-        return [SUPERVISE, "exec", "--mediate", self.mode, *policy, "--"]
+        # Without a log refusals are told on stderr, between the lines of the program.
+        return [SUPERVISE, "exec", "--mediate", self.mode, "--log", str(self.log), *policy, "--"]
 
     def _start(self, side, argv, env, cwd, stdin, stdout, stderr) -> subprocess.Popen[bytes]:
         command = [*self._command(side), *map(str, argv)]

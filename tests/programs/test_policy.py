@@ -146,6 +146,7 @@ def test_the_named_server_and_no_other(client: Client, mode: str) -> None:
             got = run(host, other_port)
             assert got == refused, f"{host}: {difference(refused, got)}\n{stage.logs()}"
             nobody_came(other, client.kind)
+            assert str(other_port) in stage.log.read_text().splitlines()[-1]
 
 
 @contextmanager

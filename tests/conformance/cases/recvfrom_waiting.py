@@ -6,7 +6,7 @@ import socket as s
 import struct
 
 from tests.conformance.case import case
-from tests.conformance.kinds import ALL, CONNECTED, PAIRS, PLAIN, STREAMS, TCP4, UDP4
+from tests.conformance.kinds import ALL, CONNECTED, PAIRS, PLAIN, STREAMS, TCP, TCP4, UDP4
 from tests.conformance.memory import Memory
 from tests.conformance.message import Message, Vector
 from tests.conformance.raw import must, syscall
@@ -97,13 +97,12 @@ def wait_for_all_interrupted(c):
         c.recvfrom(peer, size=7, flags=s.MSG_WAITALL)
 
 
-@case(kinds=STREAMS)
+@case(kinds=TCP)
 def low_water_mark(c):
     """SO_RCVLOWAT: TCP waits for so many bytes."""
     fd, peer = c.linked()
     c.option(peer, s.SOL_SOCKET, s.SO_RCVLOWAT, 6)
-    c.sendto(fd, b"abc")
-    with c.once_blocked(sender(fd, b"def"), "recvfrom"):
+    with c.once_blocked(sender(fd, b"abc", b"def"), "recvfrom"):
         c.recvfrom(peer)
 
 
