@@ -1,25 +1,22 @@
 """The policy file: text in, policies out, or every error of the file at once, each with its line and key.
 
-Two tables below list the keys and what each takes; what the strings mean is checked by the modules that own the
-grammar. A decoder such as `msgspec` would stop at the first error, so that it could only be asked about one value at a
-time, and its import (10 ms) is a quarter of what reading a policy adds to the start of every program. Positions are
-looked up only when there are errors (`lines`).
+What each table holds is `schema`; here is what one table has to do with another, and what becomes of them. Positions
+are looked up only when there are errors (`lines`).
 """
 
-import errno as _errno
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final, Literal, NamedTuple
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any, Final, NamedTuple
 
 from supervisor.errors import UsageError
 from supervisor.policy.engine import Policy
 from supervisor.policy.extends import cycle, lineage
 from supervisor.policy.operation import ACTIONS
-from supervisor.policy.rule import EFFECTS, Rule, RuleError, parse_rule
+from supervisor.policy.rule import EFFECTS, Rule
+from supervisor.policy.schema import DaemonSettings, Path, PolicyTable, Scalars, SchemaErrors, Wrong, decode, suggest
 
-LogLevel = Literal["all", "refusals"]
-Path = tuple[str | int, ...]
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 _SYNTAX_LINE: Final = re.compile(r" \(at line (\d+), column \d+\)$")
 
@@ -44,52 +41,6 @@ class ConfigErrors(Exception):  # noqa: N818 - there may be several
     def __init__(self, errors: list[ConfigError]) -> None:
         super().__init__("\n".join(map(str, errors)))
         self.errors: Final = errors
-
-
-class DaemonSettings(NamedTuple):
-    """[daemon]: `socket` and `log` are paths, `group` owns the control socket, `default_policy` names a policy."""
-
-    socket: str | None = None
-    group: str | None = None
-    log: str | None = None
-    log_level: LogLevel = "all"
-    default_policy: str | None = None
-
-
-class _Check(NamedTuple):
-    """What a key takes, and how an error says it."""
-
-    accepts: Callable[[object], bool]
-    described: str
-
-
-def _one_of(*choices: str) -> _Check:
-    return _Check(lambda value: value in choices, "must be " + " or ".join(f'"{choice}"' for choice in choices))
-
-
-_Shape = Mapping[str, "_Check | _Shape"]
-
-_TEXT: Final = _Check(lambda value: isinstance(value, str), "must be a string")
-_LIST: Final = _Check(lambda value: isinstance(value, list), "must be a list of strings")
-_NAMES: Final = _Check(lambda value: isinstance(value, str | list), "must be a name or a list of names")
-_FLAG: Final = _Check(lambda value: isinstance(value, bool), "must be true or false")
-_LISTS: Final[_Shape] = {"allow": _LIST, "deny": _LIST}
-_POLICY: Final[_Shape] = {
-    "extends": _NAMES,
-    "default": _one_of("allow", "deny"),
-    "errno": _TEXT,
-    "unix": _one_of("continue", "perform"),
-    "keep_dumpable": _FLAG,
-    **dict.fromkeys(ACTIONS, _LISTS),
-}
-_SCALARS: Final = ("default", "errno", "unix", "keep_dumpable")
-_DAEMON: Final[_Shape] = {
-    "socket": _TEXT,
-    "group": _TEXT,
-    "log": _TEXT,
-    "log_level": _one_of("all", "refusals"),
-    "default_policy": _TEXT,
-}
 
 
 class Config(NamedTuple):
@@ -123,15 +74,25 @@ def parse_config(text: str, file: str) -> Config:
         raise ConfigErrors([_syntax_error(error, text, file)]) from None
     except RecursionError:
         raise ConfigErrors([ConfigError(file, 1, "", "", "nested too deeply")]) from None
-    reader = _Reader()
-    config = Config(file, *reader.read(raw))
-    if reader.errors:
-        from supervisor.policy.lines import find_lines  # not needed by a file without errors
+    errors = list(_reference_errors(raw))
+    try:
+        tables = decode(raw)
+    except SchemaErrors as found:
+        errors += found.errors
+    if errors:
+        raise ConfigErrors(_located(errors, text, file))
+    return Config(file, dict(_policies(tables.get("policy", {}))), tables.get("daemon", DaemonSettings()))
 
-        lines = find_lines(text)
-        errors = [ConfigError(file, _line(lines, path), _spell(path), *rest) for path, *rest in reader.errors]
-        raise ConfigErrors(sorted(errors, key=lambda error: (error.line, error.key)))
-    return config
+
+def _located(errors: list[Wrong], text: str, file: str) -> list[ConfigError]:
+    from supervisor.policy.lines import find_lines  # not needed by a file without errors
+
+    lines = find_lines(text)
+    found = [
+        ConfigError(file, _line(lines, path), _spell(path), "" if value is None else _quote(value), expected)
+        for path, value, expected in errors
+    ]
+    return sorted(found, key=lambda error: (error.line, error.key))
 
 
 def _syntax_error(error: tomllib.TOMLDecodeError, text: str, file: str) -> ConfigError:
@@ -173,133 +134,54 @@ def _quote(value: object) -> str:
     return str(value)
 
 
-def _suggest(name: str, known: Iterable[str]) -> str:
-    import difflib  # not needed by a file without errors
+def _reference_errors(raw: dict[str, Any]) -> Iterator[Wrong]:
+    """Names that are none or name nothing: looked for before the tables are checked, so of whatever they hold."""
+    policies, daemon = (table if isinstance(table := raw.get(key), dict) else {} for key in ("policy", "daemon"))
+    extends = {name: list(_extends(("policy", name, "extends"), table)) for name, table in policies.items()}
+    default = daemon.get("default_policy")
+    named = [*chain.from_iterable(extends.values()), (("daemon", "default_policy"), default)]
+    for path, name in named:
+        if isinstance(name, str) and name not in policies:
+            yield Wrong(path, name, f"there is no such policy{suggest(name, policies)}")
+    for name in policies:
+        if not _NAME.fullmatch(name):
+            yield Wrong(("policy", name), None, "a policy's name is made of letters, digits, _ and -")
+    yield from _cycles({name: [base for _, base in bases if base in policies] for name, bases in extends.items()})
 
-    near = difflib.get_close_matches(name, list(known), 1, 0.6)
-    return f', did you mean "{near[0]}"?' if near else ""
+
+def _extends(path: Path, table: object) -> Iterator[tuple[Path, str]]:
+    value = table.get("extends") if isinstance(table, dict) else None
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, list):
+        yield from (((*path, index), base) for index, base in enumerate(value) if isinstance(base, str))
 
 
-class _Reader:
-    """Turns the decoded file into values and collects what is wrong with it."""
+def _cycles(bases: dict[str, list[str]]) -> Iterator[Wrong]:
+    reported: set[str] = set()
+    for name in bases:
+        way = cycle(name, bases)
+        if way and not reported.intersection(way):
+            reported.update(way)
+            yield Wrong(("policy", name, "extends"), None, f"extends itself: {' -> '.join(way)}")
 
-    def __init__(self) -> None:
-        self.errors: list[tuple[Path, str, str]] = []
 
-    def _fail(self, path: Path, value: object, expected: str) -> None:
-        self.errors.append((path, "" if value is None else _quote(value), expected))
+def _policies(tables: dict[str, PolicyTable]) -> Iterator[tuple[str, Policy]]:
+    bases = {name: list(table.get("extends", ())) for name, table in tables.items()}
+    own = {name: list(_rules(name, table)) for name, table in tables.items()}
+    for name in tables:
+        order = lineage(name, bases)
+        values: dict[str, Any] = {}
+        for base in order:
+            values |= {key: value for key, value in tables[base].items() if key in Scalars.__annotations__}
+            if "default" in tables[base]:
+                values["default_rule"] = f'policy.{base}.default "{values["default"]}"'
+        yield name, Policy(name, [rule for base in order for rule in own[base]], **values)
 
-    def read(self, raw: dict[str, Any]) -> tuple[dict[str, Policy], DaemonSettings]:
-        for key in raw:
-            if key not in ("policy", "daemon"):
-                self._unknown((key,), ("policy", "daemon"))
-        settings = self._fields(raw.get("daemon", {}), _DAEMON, ("daemon",))
-        tables = self._tables(raw)
-        default = settings.get("default_policy")
-        if default is not None and default not in tables:
-            self._fail(("daemon", "default_policy"), default, f"there is no such policy{_suggest(default, tables)}")
-        return self._policies(tables), DaemonSettings(**settings)
 
-    def _unknown(self, path: Path, known: Iterable[str]) -> None:
-        self._fail(path, None, f"unknown key{_suggest(str(path[-1]), known)}")
-
-    def _tables(self, raw: dict[str, Any]) -> dict[str, dict[str, Any]]:
-        """The valid keys of every [policy.NAME]."""
-        found: dict[str, dict[str, Any]] = {}
-        policies = raw.get("policy", {})
-        if not isinstance(policies, dict):
-            self._fail(("policy",), policies, "must be a table: [policy.NAME]")
-            return found
-        for name, table in policies.items():
-            path = ("policy", name)
-            if not _NAME.fullmatch(name):
-                self._fail(path, None, "a policy's name is made of letters, digits, _ and -")
-            found[name] = self._fields(table, _POLICY, path)
-        return found
-
-    def _fields(self, table: object, shape: _Shape, path: Path) -> dict[str, Any]:
-        """The valid values of a table; a list becomes a `dict` of its valid items by index."""
-        if not isinstance(table, dict):
-            self._fail(path, table, "must be a table")
-            return {}
-        found: dict[str, Any] = {}
-        for key, value in table.items():
-            here = (*path, key)
-            check = shape.get(key)
-            if check is None:
-                self._unknown(here, shape)
-            elif not isinstance(check, _Check):
-                found[key] = self._fields(value, check, here)
-            elif not check.accepts(value):
-                self._fail(here, value, check.described)
-            elif isinstance(value, list):
-                found[key] = self._strings(value, here)
-            else:
-                found[key] = value
-        return found
-
-    def _strings(self, items: list[object], path: Path) -> dict[int, str]:
-        found = {}
-        for index, item in enumerate(items):
-            if isinstance(item, str):
-                found[index] = item
-            else:
-                self._fail((*path, index), item, _TEXT.described)
-        return found
-
-    def _policies(self, tables: dict[str, dict[str, Any]]) -> dict[str, Policy]:
-        bases = {name: self._bases(name, table, tables) for name, table in tables.items()}
-        own = {name: tuple(self._rules(name, table)) for name, table in tables.items()}
-        errnos = {name: self._errno(name, table) for name, table in tables.items()}
-        self._check_cycles(bases)
-        if self.errors:
-            return {}
-        policies = {}
-        for name in tables:
-            order = lineage(name, bases)
-            scalars = {key: (base, tables[base][key]) for base in order for key in _SCALARS if key in tables[base]}
-            values: dict[str, Any] = {key: value for key, (_, value) in scalars.items()}
-            rules = [rule for base in order for rule in own[base]]
-            if "errno" in scalars:
-                values["errno"] = errnos[scalars["errno"][0]]
-            if "default" in scalars:
-                base, value = scalars["default"]
-                values["default_rule"] = f'policy.{base}.default "{value}"'
-            policies[name] = Policy(name, rules, **values)
-        return policies
-
-    def _rules(self, name: str, table: dict[str, Any]) -> Iterator[Rule]:
-        for action in ACTIONS:
-            for effect in EFFECTS:
-                for index, text in table.get(action, {}).get(effect, {}).items():
-                    path = ("policy", name, action, effect, index)
-                    try:
-                        yield parse_rule(action, effect, _spell(path), text)
-                    except RuleError as error:
-                        self._fail(path, text, str(error))
-
-    def _errno(self, name: str, table: dict[str, Any]) -> int:
-        wanted: str = table.get("errno", "EACCES")
-        known: dict[str, int] = {key: number for key, number in vars(_errno).items() if key.startswith("E")}
-        if wanted not in known:
-            self._fail(("policy", name, "errno"), wanted, f"must be the name of an errno{_suggest(wanted, known)}")
-        return known.get(wanted, _errno.EACCES)
-
-    def _bases(self, name: str, table: dict[str, Any], tables: dict[str, dict[str, Any]]) -> list[str]:
-        extends = table.get("extends", {})
-        if isinstance(extends, str):
-            named: list[tuple[Path, str]] = [(("policy", name, "extends"), extends)]
-        else:
-            named = [(("policy", name, "extends", index), base) for index, base in extends.items()]
-        for path, base in named:
-            if base not in tables:
-                self._fail(path, base, f"there is no such policy{_suggest(base, tables)}")
-        return [base for _, base in named if base in tables]
-
-    def _check_cycles(self, bases: dict[str, list[str]]) -> None:
-        reported: set[str] = set()
-        for name in bases:
-            way = cycle(name, bases)
-            if way and not reported.intersection(way):
-                reported.update(way)
-                self._fail(("policy", name, "extends"), None, f"extends itself: {' -> '.join(way)}")
+def _rules(name: str, table: PolicyTable) -> Iterator[Rule]:
+    for action in ACTIONS:
+        for effect in EFFECTS:
+            for index, rule in enumerate(table.get(action, {}).get(effect, ())):
+                place = _spell(("policy", name, action, effect, index))
+                yield rule._replace(action=action, effect=effect, place=place)

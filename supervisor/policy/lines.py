@@ -1,8 +1,8 @@
 """Line numbers for the keys and array items of a TOML text that is known to be valid.
 
-`tomllib` gives no positions, and `tomlkit`, which keeps the text, gives none either and takes 80 ms to import. What is
-left to find in a text that `tomllib` has accepted is its outline (strings, brackets, commas), and that is what is read
-here, only after an error was found.
+`tomllib` gives no positions, and `tomlkit`, which keeps the text, gives none either. What is left to find in a text
+that `tomllib` has accepted is its outline (strings, brackets, commas), and that is what is read here, only after an
+error was found.
 """
 
 import re

@@ -28,9 +28,9 @@ def accept4(call: Call, sockfd: int, addr: int, addrlen: int, flags: int) -> Rep
     A connection that is there is accepted here, judged by its peer, and installed. When there is none and no rule is
     about peers, the kernel may as well do the waiting: a call parked in the daemon makes every other one dearer.
     """
+    fd = call.take(sockfd)
     if flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK):
         raise SyscallError(errno.EINVAL)
-    fd = call.take_socket(sockfd)
     kind = call.kind_of(fd)
     call.must_still_wait()
     waiting = call.session.waiting

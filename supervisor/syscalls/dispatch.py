@@ -45,14 +45,13 @@ def dispatch(session: Session, notification: Notification, raw: bytes, nursery: 
         if notification.pid == 0:
             raise CannotServe("the thread is in a pid namespace that the supervisor cannot see")
         reply = row.handler(call, *row.decode(raw))
+        if isinstance(reply, Later):
+            session.waiting_calls += 1
+            nursery.start_soon(_serve_waiting, call, reply, name=call.name)
+        else:
+            _commit(call, reply)
     except Exception as error:  # noqa: BLE001 - see above
         _fail(call, error)
-        return
-    if isinstance(reply, Later):
-        session.waiting_calls += 1
-        nursery.start_soon(_serve_waiting, call, reply, name=call.name)
-    else:
-        _commit(call, reply)
 
 
 async def _serve_waiting(call: Call, later: Later) -> None:
@@ -151,9 +150,18 @@ def _commit(call: Call, reply: Reply) -> None:
                 code = _install(call, fd, flags)
     except TraceeGone:
         call.note = "the caller was gone before the answer"
-    if call.wants_event:
-        call.session.report(call.event(how, code))
+    _record(call, how, code)
     call.close()
+
+
+def _record(call: Call, how: How, code: int) -> None:
+    """Log the decision. The call has its answer by now: a log that fails must not end anything."""
+    if not call.wants_event:
+        return
+    try:
+        call.session.report(call.event(how, code))
+    except Exception:  # noqa: BLE001 - see above
+        call.session.unrecorded += 1
 
 
 def _install(call: Call, fd: HostFd, flags: int) -> int:
@@ -186,8 +194,9 @@ def _fail(call: Call, error: Exception) -> None:
         session.listener.answer_error(call.ident, code)
     except TraceeGone:
         call.note = call.note or "the caller was gone before the answer"
-    if call.wants_event:
-        session.report(call.event(how, code))
+    except OSError as second:
+        call.note = f"{call.note}; and the answer: {second.strerror}"
+    _record(call, how, code)
     call.close()
 
 

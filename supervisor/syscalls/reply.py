@@ -39,14 +39,27 @@ class Later:
     """A call that has to wait: `run` becomes a task.
 
     `interrupted` is asked for the reply when a signal is meant for the thread while `run` still waits; by default the
-    kernel decides between a restart and EINTR. `settled` is set by a `run` that ended although it was being cancelled.
+    kernel decides between a restart and EINTR.
     """
 
-    __slots__ = ("interrupted", "run", "settled")
+    __slots__ = ("interrupted", "run")
 
     def __init__(
         self, run: Callable[[], Awaitable[Reply]], interrupted: Callable[[], Reply] = lambda: Fail(ERESTARTSYS)
     ) -> None:
         self.run = run
         self.interrupted = interrupted
-        self.settled: Reply | None = None
+
+
+def after(first: Callable[[], Awaitable[Reply | Later]]) -> Later:
+    """A call that waits for `first`, and then for whatever that leaves to be waited for, on its terms."""
+
+    async def run() -> Reply:
+        reply = await first()
+        if isinstance(reply, Later):
+            later.interrupted = reply.interrupted
+            return await reply.run()
+        return reply
+
+    later = Later(run)
+    return later

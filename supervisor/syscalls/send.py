@@ -46,7 +46,7 @@ from supervisor.sockets.address import Address, Inet4, Inet6, Unspec
 from supervisor.sockets.control import parse_control
 from supervisor.syscalls.call import Call, Denied
 from supervisor.syscalls.credentials import Translated, translate
-from supervisor.syscalls.reply import ERESTARTSYS, Continue, Fail, Later, Reply, Value
+from supervisor.syscalls.reply import ERESTARTSYS, Continue, Fail, Later, Reply, Value, after
 from supervisor.syscalls.settle import as_program, look_up, may_continue
 
 CHUNK: Final = 256 * 1024
@@ -181,6 +181,7 @@ class _Batch:
         self.call, self.fd, self.kind = call, fd, kind
         self.msgvec, self.vlen, self.flags = msgvec, vlen, flags
         self.count = 0
+        self.waiting: Later | None = None
 
     def go_on(self) -> Reply | Later:
         while self.count < self.vlen:
@@ -188,7 +189,8 @@ class _Batch:
             try:
                 reply = _send_one(self.call, self.fd, self.kind, _capture(self.call, at, self.flags))
                 if isinstance(reply, Later):
-                    return Later(partial(self._wait, at, reply), partial(self._interrupted, reply))
+                    self.waiting = reply
+                    return Later(partial(self._wait, at, reply), self._interrupted)
                 if not self._done(at, reply):
                     break
             except (SyscallError, Denied):
@@ -206,6 +208,7 @@ class _Batch:
                 raise
             return Value(self.count)
         reply = self.go_on()
+        # The interruption of whatever is being waited for by then is `_interrupted` all the same.
         return await reply.run() if isinstance(reply, Later) else reply
 
     def _done(self, at: int, reply: Reply) -> bool:
@@ -218,8 +221,10 @@ class _Batch:
         self.count += 1
         return True
 
-    def _interrupted(self, later: Later) -> Reply:
-        return Value(self.count) if self.count else later.interrupted()
+    def _interrupted(self) -> Reply:
+        if self.count or self.waiting is None:
+            return Value(self.count)
+        return self.waiting.interrupted()
 
 
 def _capture(call: Call, msg: int, flags: int) -> Message:
@@ -276,7 +281,7 @@ def _send_one(call: Call, fd: HostFd, kind: SocketKind, message: Message) -> Rep
         call.must_still_wait()
         return _start(Sending(call, fd, kind, message, message.name))
     if provider.needs_lookup(address):
-        return _after_look_up(call, fd, kind, message, address)
+        return after(partial(_looked_up, call, fd, kind, message, address))
     action: Action = "connect" if _opens(kind, message) else "send"
     call.address = address
     call.judge(action, kind, address)
@@ -314,27 +319,14 @@ def _refuse_diverting(call: Call, kind: SocketKind, message: Message) -> None:
             raise Denied(Verdict(False, "options that divert packets are refused where destinations are", policy.errno))
 
 
-def _after_look_up(call: Call, fd: HostFd, kind: SocketKind, message: Message, address: Address) -> Later:
-    sending: list[Sending] = []
-
-    async def run() -> Reply:
-        assert message.name is not None
-        target = await look_up(call, "send", provider_of(kind.family), address, message.name)
-        reply = _decided(call, fd, kind, message, address, target, sending)
-        return await reply.run() if isinstance(reply, Later) else reply
-
-    return Later(run, lambda: _interrupted(sending[0]) if sending else Fail(ERESTARTSYS))
-
-
-def _decided(
-    call: Call, fd: HostFd, kind: SocketKind, message: Message, address: Address, target: Target, out: list[Sending]
-) -> Reply | Later:
+async def _looked_up(call: Call, fd: HostFd, kind: SocketKind, message: Message, address: Address) -> Reply | Later:
+    assert message.name is not None
+    target: Target = await look_up(call, "send", provider_of(kind.family), address, message.name)
     call.address = address
     call.judge("send", kind, target.judged)
     call.performed = target.judged
     call.must_still_wait()
-    out.append(Sending(call, fd, kind, message, target.raw))
-    return _start(out[0])
+    return _start(Sending(call, fd, kind, message, target.raw))
 
 
 def _start(sending: Sending) -> Reply | Later:

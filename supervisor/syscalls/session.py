@@ -73,6 +73,7 @@ class Session:
         self.calls: Final[Counter[str]] = Counter()
         self.refusals = 0
         self.waiting_calls = 0
+        self.unrecorded = 0
         self.tgids: Final[dict[int, int]] = {}
         # A guard against allocations, as in the seed: larger control data is ENOBUFS.
         self.control_limit: Final = MAX_CONTROL

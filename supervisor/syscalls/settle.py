@@ -24,7 +24,7 @@ from supervisor.kernel.sockets import SocketKind
 from supervisor.policy.operation import Action
 from supervisor.sockets.address import Address
 from supervisor.syscalls.call import Call
-from supervisor.syscalls.reply import Continue, Later, Reply
+from supervisor.syscalls.reply import Continue, Later, Reply, after
 
 Perform = Callable[[Target], Reply | Later]
 
@@ -42,7 +42,7 @@ def settle(call: Call, action: Action, kind: SocketKind, raw: bytes, perform: Pe
         call.judge(action, kind, address)
         return Continue()
     if provider.needs_lookup(address):
-        return Later(partial(_look_up_and_decide, call, action, kind, provider, address, raw, perform))
+        return after(partial(_look_up_and_decide, call, action, kind, provider, address, raw, perform))
     return _decide(call, action, kind, Target(address, provider.performed(action, address, raw)), perform)
 
 
@@ -71,10 +71,9 @@ def _decide(call: Call, action: Action, kind: SocketKind, target: Target, perfor
 
 async def _look_up_and_decide(
     call: Call, action: Action, kind: SocketKind, provider: Provider, address: Address, raw: bytes, perform: Perform
-) -> Reply:
+) -> Reply | Later:
     target = await look_up(call, action, provider, address, raw)
-    reply = _decide(call, action, kind, target, perform)
-    return await reply.run() if isinstance(reply, Later) else reply
+    return _decide(call, action, kind, target, perform)
 
 
 async def look_up(call: Call, action: Action, provider: Provider, address: Address, raw: bytes) -> Target:

@@ -220,7 +220,8 @@ class Context(World, Waiting):
         seen = ["data " + self.names.text(data[:length]), "flags " + self.flags(fields["flags"])]
         if isinstance(message.name, Memory):
             size = fields["namelen"]
-            seen.append(f"name {size}: " + self.names.address(message.name.read(min(size, message.name.size))))
+            room = max(0, min(size, message.name_room, message.name.size))
+            seen.append(f"name {size}: " + self.names.address(message.name.read(room)))
         elif fields["namelen"]:
             seen.append(f"namelen {fields['namelen']}")
         if isinstance(message.control, Memory):

@@ -69,6 +69,7 @@ class Message:
         )
         self.iovecs = Memory(packed) if iovecs is None else iovecs
         size_of = lambda memory: memory.size if isinstance(memory, Memory) else 0  # noqa: E731
+        self.name_room = size_of(self.name) if namelen is None else namelen
         self.header = Memory(
             _MSGHDR.pack(
                 address_of(self.name),

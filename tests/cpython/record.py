@@ -135,6 +135,7 @@ def main():
     only, without = ids(options.only), ids(options.without) or set()
     with Path(options.lines).open("a", encoding="utf-8") as lines:
         recorder = Recorder(lines, options.patience)
+        recorder._write(event="process", filters=filters())
         home = Path.cwd()
         with tempfile.TemporaryDirectory(prefix="cpython-test-", ignore_cleanup_errors=True) as scratch:
             os.chdir(scratch)  # tests leave files under fixed names in the current directory
@@ -143,6 +144,14 @@ def main():
             finally:
                 os.chdir(home)
         recorder._write(event="done")
+
+
+def filters():
+    """How many seccomp filters are on this process: proof that it is supervised, or that it is not."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("Seccomp_filters:"):
+            return int(line.split()[1])
+    return None  # before Linux 5.9
 
 
 def run(options, only, without, recorder):

@@ -27,12 +27,13 @@ class Result(NamedTuple):
 
 
 class Report(NamedTuple):
-    """All tests of one run of a module by id, the ids left out, and what happened to the run itself."""
+    """All tests of one run of a module by id, the ids left out, what happened to the run itself, its filters."""
 
     results: dict[str, Result]
     left_out: frozenset[str]
     events: tuple[str, ...]
     seconds: float
+    filters: frozenset[int | None]
 
 
 class Setup(NamedTuple):
@@ -53,12 +54,13 @@ def run_module(setup: Setup, module: modules.Module, mode: str, only: frozenset[
     results: dict[str, Result] = {}
     left_out: set[str] = set()
     events: list[str] = []
+    filters: set[int | None] = set()
     for _ in range(RESTARTS):
         seconds_left = module.seconds - (time.monotonic() - begun)
         if seconds_left <= 0:
             events.append(f"out of time after {module.seconds:g} s; what is missing did not run")
             break
-        ended = _run_once(setup, module, mode, only, results, left_out, seconds_left)
+        ended = _run_once(setup, module, mode, only, results, left_out, filters, seconds_left)
         if ended is None:
             break
         events.append(ended)
@@ -66,7 +68,7 @@ def run_module(setup: Setup, module: modules.Module, mode: str, only: frozenset[
             break
     else:
         events.append(f"given up after {RESTARTS} hangs and crashes; what is missing did not run")
-    return Report(results, frozenset(left_out), tuple(events), time.monotonic() - begun)
+    return Report(results, frozenset(left_out), tuple(events), time.monotonic() - begun, frozenset(filters))
 
 
 def _run_once(
@@ -76,9 +78,10 @@ def _run_once(
     only: frozenset[str] | None,
     results: dict[str, Result],
     left_out: set[str],
+    filters: set[int | None],
     seconds_left: float,
 ) -> str | None:
-    """One process; adds to `results` and `left_out`, and tells how it ended if not well."""
+    """One process; adds to the three collections, and tells how it ended if not well."""
     with tempfile.TemporaryDirectory(prefix="cpython-compare-") as folder:
         scratch = Path(folder)
         lines, output = scratch / "lines", scratch / "output"
@@ -95,7 +98,7 @@ def _run_once(
             status = _wait(command, scratch, lines, output, seconds_left)
         except OSError as error:
             return f"before any test: {error}"
-        running, done = _read(lines, results, left_out)
+        running, done = _read(lines, results, left_out, filters)
         text = output.read_text(errors="replace")
     if done:
         # The tests are over; a status other than 0 is the interpreter's own end, which is to be the same everywhere.
@@ -140,12 +143,16 @@ def _wait(command: list[str], scratch: Path, lines: Path, output: Path, seconds_
         return process.wait()
 
 
-def _read(lines: Path, results: dict[str, Result], left_out: set[str]) -> tuple[str | None, bool]:
+def _read(
+    lines: Path, results: dict[str, Result], left_out: set[str], filters: set[int | None]
+) -> tuple[str | None, bool]:
     """Take the record over; the test that was running when it stopped, and whether it stopped at its end."""
     running, done = None, False
     for line in lines.read_text().splitlines():
         fields = json.loads(line)
         match fields["event"]:
+            case "process":
+                filters.add(fields["filters"])
             case "start":
                 running = fields["id"]
             case "end":

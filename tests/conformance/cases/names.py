@@ -113,7 +113,7 @@ def same_memory(c, name):
     fd, _ = c.linked()
     shared = Memory(struct.pack("=i", 128) + bytes(128))
     c.call(name, fd, shared, shared)
-    c.note("first bytes", struct.unpack("=i", shared.read(4))[0])
+    c.note("first bytes", c.names.address(shared.read(4)))
 
 
 @both_calls(kinds=PLAIN)

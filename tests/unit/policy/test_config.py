@@ -114,6 +114,16 @@ class TestExtends:
         found = errors('[policy.x]\nextends = "a"\n[policy.a]\nextends = "a"')
         assert found == ["c.toml:4: policy.a.extends: extends itself: a -> a"]
 
+    def test_errors_elsewhere_hide_neither_cycles_nor_unknown_names(self):
+        assert errors('[policy.a]\nerrno = 3\nextends = ["a", "b", 4]\n[daemon]\nlog = 3\ndefault_policy = "c"') == [
+            "c.toml:2: policy.a.errno: 3: must be a string",
+            "c.toml:3: policy.a.extends: extends itself: a -> a",
+            'c.toml:3: policy.a.extends[1]: "b": there is no such policy',
+            "c.toml:3: policy.a.extends[2]: 4: must be a string",
+            "c.toml:5: daemon.log: 3: must be a string",
+            'c.toml:6: daemon.default_policy: "c": there is no such policy',
+        ]
+
     def test_unknown_names(self):
         assert errors('[policy.base]\n[policy.a]\nextends = [\n"base",\n"bsae"]') == [
             'c.toml:5: policy.a.extends[1]: "bsae": there is no such policy, did you mean "base"?'

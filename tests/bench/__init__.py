@@ -1,0 +1,1 @@
+"""What supervision costs: `make bench`, or `.venv/bin/python -m tests.bench`. Nothing here asserts a time."""
