@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 - for the scripts beside it, which are not a package
 """For probes of the listener: a child whose shutdown(2) is trapped, and its listener."""
 
 import os

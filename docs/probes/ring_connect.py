@@ -97,7 +97,8 @@ def main() -> int:
         seen = try_one(ring, lambda family=family: socket.socket(family), address, blocking=blocking)
         print(f"{title:<17} after 50 ms: {seen[0]}, a second connect: {seen[1]}, in the end: {seen[2]}")
         holds &= seen == expected
-    print(f"unix, O_NONBLOCK  EAGAIN came after io_uring_enter had returned: {late_answers(ring, unix[1])} of 300 times")
+    late = late_answers(ring, unix[1])
+    print(f"unix, O_NONBLOCK  EAGAIN came after io_uring_enter had returned: {late} of 300 times")
     return 0 if holds else 1
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A received call under WAIT_KILLABLE_RECV: S while it waits, D from the first signal on; -512 is EINTR or a restart."""
+"""A received call under WAIT_KILLABLE_RECV: S while it waits, D from a signal on; -512 is EINTR or a restart."""
 
 import os
 import signal

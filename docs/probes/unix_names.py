@@ -51,7 +51,8 @@ def main() -> int:
     print(f"a path of 108 bytes: getsockname reports {length} bytes; bind with 111 bytes: {again}")
     outcome, peer, link = through_descriptor()
     print(f"through /proc/self/fd/N after the file was renamed: {outcome}, the peer is named {peer}, the file {link}")
-    return 0 if (length, again, outcome, peer, link) == (111, "Invalid argument", "connected", "/server", "/moved") else 1
+    holds = (length, again, outcome, peer, link) == (111, "Invalid argument", "connected", "/server", "/moved")
+    return 0 if holds else 1
 
 
 if __name__ == "__main__":

@@ -6,20 +6,24 @@ from typing import Final, NamedTuple, TextIO
 from supervisor.abi.names import family_name, protocol_name, type_name
 from supervisor.abi.socket import AF_INET, AF_INET6
 from supervisor.kernel.sockets import SocketKind
+from supervisor.sockets.address import Address
 from supervisor.syscalls.session import Event
 
 _BOUND: Final = 10_000
 
 
 class Flow(NamedTuple):
-    """One line of the account."""
+    """What is counted together. Kept as it came: a line is made of it when somebody looks."""
 
     call: str
-    transport: str
-    address: str
+    kind: SocketKind | None
+    address: Address | None
     answer: str
-    errno: str
+    errno: int
     rule: str
+
+
+_REST: Final = Flow("...", None, None, "", 0, "more than can be kept")
 
 
 class Account:
@@ -31,17 +35,18 @@ class Account:
     def add(self, event: Event) -> None:
         """Count one event."""
         flow = Flow(
-            event.call, transport(event.kind), str(event.performed or event.asked or ""), _answer(event),
-            errno_names.errorcode.get(event.errno, str(event.errno)) if event.errno else "",
-            event.verdict.rule if event.verdict is not None else event.note,
+            event.call, event.kind, event.performed or event.asked,
+            event.how if event.how in ("refused", "failed") else "allowed",
+            event.errno, event.verdict.rule if event.verdict is not None else event.note,
         )
-        if flow not in self.flows and len(self.flows) >= _BOUND:
-            flow = Flow("...", "", "more than can be kept", "", "", "")
-        self.flows[flow] = self.flows.get(flow, 0) + 1
+        flows = self.flows
+        if flow not in flows and len(flows) >= _BOUND:
+            flow = _REST
+        flows[flow] = flows.get(flow, 0) + 1
 
     def print(self, file: TextIO) -> None:
         """Print the account: a rich table on a terminal, aligned text elsewhere."""
-        rows: list[tuple[str, ...]] = [(*flow[:5], str(count), flow.rule) for flow, count in self.flows.items()]
+        rows = [_row(flow, count) for flow, count in self.flows.items()]
         if file.isatty():
             _print_rich(rows, file)
         else:
@@ -61,10 +66,11 @@ def transport(kind: SocketKind | None) -> str:
     return f"{family_name(kind.family)} {type_name(kind.type)}"
 
 
-def _answer(event: Event) -> str:
-    if event.how in ("refused", "failed"):
-        return event.how
-    return "allowed"
+def _row(flow: Flow, count: int) -> tuple[str, ...]:
+    return (
+        flow.call, transport(flow.kind), str(flow.address or ""), flow.answer,
+        errno_names.errorcode.get(flow.errno, str(flow.errno)) if flow.errno else "", str(count), flow.rule,
+    )
 
 
 def _print_plain(rows: list[tuple[str, ...]], file: TextIO) -> None:

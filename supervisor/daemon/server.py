@@ -15,7 +15,6 @@ from typing import Any, Final
 import trio
 
 from shim.filter import compile_filter
-from supervisor.daemon.account import Account
 from supervisor.daemon.audit import Log
 from supervisor.daemon.control import Lines, ProtocolError, answer
 from supervisor.daemon.handover import take_listener
@@ -43,7 +42,6 @@ class Server:
         self._log = log
         self._waiting = Waiting()
         self._sessions: dict[str, Session] = {}
-        self._account = Account()
         self._count = 0
         self._filters: dict[Plan, bytes] = {}
 

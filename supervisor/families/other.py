@@ -21,6 +21,9 @@ class Other:
     def address(self, _action: Action, _kind: SocketKind, raw: bytes) -> Address:
         return parse_address(raw)
 
+    def is_hopeless(self, _action: Action, _kind: SocketKind, _address: Address) -> bool:
+        return False
+
     def needs_lookup(self, _address: Address) -> bool:
         return False
 

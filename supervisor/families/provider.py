@@ -31,6 +31,11 @@ class Provider(Protocol):
         """The captured bytes as this family's sockets read them for this action. Pure."""
         ...
 
+    def is_hopeless(self, action: Action, kind: SocketKind, address: Address) -> bool:
+        """Does the kernel refuse this address for certain on this socket? Then its own errno is the answer, and the
+        policy is not asked: nothing can come of it. Pure."""
+        ...
+
     def needs_lookup(self, address: Address) -> bool:
         """Must the address be looked up in a file system before it can be judged?"""
         ...

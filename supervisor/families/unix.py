@@ -13,12 +13,21 @@ import errno
 import os
 from typing import Final
 
+from supervisor.abi.socket import SOCK_SEQPACKET
 from supervisor.errors import SyscallError
 from supervisor.families.provider import Target
 from supervisor.kernel.paths import ProgramPaths, name_of
 from supervisor.kernel.sockets import SocketKind
 from supervisor.policy.operation import Action
-from supervisor.sockets.address import Address, UnixPath, pack_address, parse_address
+from supervisor.sockets.address import (
+    Address,
+    UnixAbstract,
+    UnixPath,
+    UnixUnnamed,
+    Unspec,
+    pack_address,
+    parse_address,
+)
 
 
 class Unix:
@@ -28,6 +37,12 @@ class Unix:
 
     def address(self, _action: Action, _kind: SocketKind, raw: bytes) -> Address:
         return parse_address(raw)
+
+    def is_hopeless(self, action: Action, kind: SocketKind, address: Address) -> bool:
+        """Anything but sockaddr_un is EINVAL (`unix_validate_addr`); a seqpacket's send ignores its address."""
+        if action == "send" and kind.type == SOCK_SEQPACKET:
+            return True
+        return not isinstance(address, UnixPath | UnixAbstract | UnixUnnamed | Unspec)
 
     def needs_lookup(self, address: Address) -> bool:
         return isinstance(address, UnixPath)

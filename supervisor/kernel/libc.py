@@ -38,6 +38,7 @@ accept4 = _declare("accept4", _int, _void, _void, _int)
 getsockname = _declare("getsockname", _int, _void, ctypes.POINTER(_uint))
 getpeername = _declare("getpeername", _int, _void, ctypes.POINTER(_uint))
 getsockopt = _declare("getsockopt", _int, _int, _int, _void, ctypes.POINTER(_uint))
+sendto = _declare("sendto", _int, ctypes.c_char_p, _size, _int, ctypes.c_char_p, _uint, result=ctypes.c_ssize_t)
 sendmsg = _declare("sendmsg", _int, _void, _int, result=ctypes.c_ssize_t)
 process_vm_readv = _declare(
     "process_vm_readv", _int, _void, ctypes.c_ulong, _void, ctypes.c_ulong, ctypes.c_ulong, result=ctypes.c_ssize_t

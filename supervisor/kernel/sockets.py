@@ -5,7 +5,9 @@ they were captured. A failure is the kernel's verdict on the program's call, so 
 """
 
 import ctypes
+import errno
 import os
+import socket as _socket
 import struct
 from typing import Final, NamedTuple
 
@@ -48,6 +50,16 @@ def get_int_option(fd: HostFd, level: int, name: int) -> int:
 
 def kind_of(fd: HostFd) -> SocketKind:
     """What socket this is. SyscallError(ENOTSOCK) for other files, EBADF for an O_PATH descriptor."""
+    try:
+        # Python asks for the three by itself, in C: a third of the cost.
+        probe = _socket.socket(fileno=fd.fileno())
+    except OSError as error:
+        if error.errno in (errno.ENOTSOCK, errno.EBADF):
+            raise SyscallError(error.errno) from None
+    else:
+        kind = SocketKind(int(probe.family), int(probe.type), probe.proto)
+        probe.detach()
+        return kind
     return SocketKind(
         get_int_option(fd, SOL_SOCKET, SO_DOMAIN),
         get_int_option(fd, SOL_SOCKET, SO_TYPE),
@@ -107,6 +119,11 @@ def getsockname(fd: HostFd) -> bytes:
 def getpeername(fd: HostFd) -> bytes:
     """getpeername(2): the whole address."""
     return _name(libc.getpeername, fd)
+
+
+def sendto(fd: HostFd, data: bytes, flags: int, address: bytes) -> int:
+    """sendto(2)."""
+    return _check(libc.sendto(fd.fileno(), data, len(data), ctypes.c_int(flags), address, len(address)))
 
 
 _UNMAPPED: Final = 8

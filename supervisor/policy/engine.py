@@ -49,7 +49,8 @@ class Policy:
     """
 
     __slots__ = (
-        "_allow_sockets", "_default", "_deny_sockets", "_guard", "_implied", "_lists", "errno", "keep_dumpable",
+        "_allow_sockets", "_default", "_deny_sockets", "_guard", "_implied", "_lists", "_refusable", "errno",
+        "keep_dumpable",
         "name", "unix",
     )  # fmt: skip
 
@@ -76,6 +77,7 @@ class Policy:
         self._implied: Final = SocketTable(() if allowed_sockets else self._implied_sockets(), wide=False)
         self._lists: Final = {action: self._compile(action, rules) for action in ACTIONS if action != "socket"}
         # Under default "allow" a raw or MPTCP socket would walk around every deny rule on addresses.
+        self._refusable: Final[dict[tuple[Action, int | None], bool]] = {}
         self._guard: Final = default == "allow" and any(
             bool(self._lists[action].deny_inet) for action in ("bind", "connect", "send")
         )
@@ -232,8 +234,14 @@ class Policy:
         """Whether some operation of that action on a socket of that family is refused; None is any family.
 
         False is a promise; True may be said when only several allow rules together cover everything. Addresses that
-        the kernel itself refuses on the family are not counted.
+        the kernel itself refuses on the family are not counted. Asked on every call, so worked out once.
         """
+        answer = self._refusable.get((action, family))
+        if answer is None:
+            answer = self._refusable[action, family] = self._may_refuse(action, family)
+        return answer
+
+    def _may_refuse(self, action: Action, family: int | None) -> bool:
         if family is None:
             families = (AF_INET, AF_INET6, AF_UNIX, AF_NETLINK, *BESIDE_INET, *self._deny_sockets.families, -1)
             return any(self.can_refuse(action, each) for each in families)

@@ -13,7 +13,8 @@ class Operation(NamedTuple):
 
     `family`, `type` and `protocol` are the socket's (SO_DOMAIN, SO_TYPE, SO_PROTOCOL; for action "socket" the
     arguments of socket(2) with the SOCK_NONBLOCK and SOCK_CLOEXEC bits removed). `address` is the peer's for
-    connect, send and accept, the socket's own for bind, None for socket. A pathname is absolute and resolved where that was possible.
+    connect, send and accept, the socket's own for bind, None for socket. A pathname is absolute and resolved where
+    that was possible.
     """
 
     action: Action

@@ -28,10 +28,13 @@ def accept4(call: Call, sockfd: int, addr: int, addrlen: int, flags: int) -> Rep
     A connection that is there is accepted here, judged by its peer, and installed. When there is none and no rule is
     about peers, the kernel may as well do the waiting: a call parked in the daemon makes every other one dearer.
     """
-    fd = call.take(sockfd)
+    fd, kind = call.take_file(sockfd)
     if flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK):
         raise SyscallError(errno.EINVAL)
-    kind = call.kind_of(fd)
+    if kind is None:
+        raise SyscallError(errno.ENOTSOCK)
+    if call.thread.table_is_full():
+        raise SyscallError(errno.EMFILE)  # before a connection is taken that could not be given
     call.must_still_wait()
     waiting = call.session.waiting
     while True:

@@ -4,29 +4,33 @@ from functools import partial
 
 import trio
 
-from supervisor.abi.socket import AF_INET, AF_INET6, SOCK_STREAM
+from supervisor.abi.socket import AF_INET, AF_INET6, AF_NETLINK, SOCK_STREAM
 from supervisor.families.provider import Target
 from supervisor.kernel import sockets
 from supervisor.kernel.hostfd import HostFd
+from supervisor.kernel.sockets import SocketKind
 from supervisor.sockets.address import Inet4, Inet6, UnixPath, parse_reported
 from supervisor.syscalls.call import Call
+from supervisor.syscalls.netlink import bind_as_program
 from supervisor.syscalls.reply import Continue, Later, Reply, Value
 from supervisor.syscalls.settle import as_program, may_continue, program_paths, settle
 
 
 def bind(call: Call, sockfd: int, addr: int, addrlen: int) -> Reply | Later:
     """bind(2): `__sys_bind` looks at the descriptor and whether it is a socket, then at the address."""
-    fd = call.take_socket(sockfd)
+    fd, kind = call.take_socket(sockfd)
     raw = call.capture_address(addr, addrlen)
-    kind = call.kind_of(fd)
-    return settle(call, "bind", kind, raw, partial(_perform_bind, call, fd))
+    return settle(call, "bind", kind, raw, partial(_perform_bind, call, fd, kind))
 
 
-def _perform_bind(call: Call, fd: HostFd, target: Target) -> Reply | Later:
+def _perform_bind(call: Call, fd: HostFd, kind: SocketKind, target: Target) -> Reply | Later:
     if isinstance(target.judged, UnixPath):
         return Later(partial(_bind_path, call, fd, target.raw))
     with as_program(call):
-        sockets.bind(fd, target.raw)
+        if kind.family == AF_NETLINK:
+            bind_as_program(call, fd, target.raw)
+        else:
+            sockets.bind(fd, target.raw)
     return Value(0)
 
 
@@ -40,8 +44,7 @@ def listen(call: Call, sockfd: int, backlog: int) -> Reply | Later:
 
     A unix socket remembers who made it listen (its peers' SO_PEERCRED): left to the kernel where it may be.
     """
-    fd = call.take_socket(sockfd)
-    kind = call.kind_of(fd)
+    fd, kind = call.take_socket(sockfd)
     if may_continue(call, "bind", kind):
         return Continue()
     if kind.family in (AF_INET, AF_INET6) and kind.type == SOCK_STREAM:
@@ -56,7 +59,7 @@ def listen(call: Call, sockfd: int, backlog: int) -> Reply | Later:
 
 def shutdown(call: Call, sockfd: int, how: int) -> Reply | Later:
     """shutdown(2)."""
-    fd = call.take_socket(sockfd)
+    fd, _ = call.take_socket(sockfd)
     call.must_still_wait()
     sockets.shutdown(fd, how)
     return Value(0)

@@ -50,28 +50,29 @@ class Call:
 
     # What the program gave.
 
-    def take(self, number: int) -> HostFd:
-        """Duplicate the program's descriptor for the length of this call. SyscallError(EBADF)."""
-        fd = self.thread.take(number)
-        self.owned.append(fd)
-        return fd
+    def take_file(self, number: int) -> tuple[HostFd, SocketKind | None]:
+        """Duplicate the program's descriptor for the length of this call; None for what is no socket.
 
-    def kind_of(self, fd: HostFd) -> SocketKind:
-        """What socket it is. SyscallError(ENOTSOCK): then it may be any file, whose close can hang (FUSE): it is
-        closed elsewhere."""
+        SyscallError(EBADF), also for an O_PATH descriptor. What is no socket may be any file, whose close can hang
+        (FUSE): it is closed elsewhere.
+        """
+        fd = self.thread.take(number)
         try:
             self.kind = sockets.kind_of(fd)
-        except SyscallError:
-            self.owned.remove(fd)
+        except SyscallError as error:
             closer.close(fd)
-            raise
-        return self.kind
+            if error.errno != errno.ENOTSOCK:
+                raise
+            return fd, None
+        self.owned.append(fd)
+        return fd, self.kind
 
-    def take_socket(self, number: int) -> HostFd:
+    def take_socket(self, number: int) -> tuple[HostFd, SocketKind]:
         """Duplicate a descriptor that must be a socket. SyscallError(EBADF or ENOTSOCK)."""
-        fd = self.take(number)
-        self.kind_of(fd)
-        return fd
+        fd, kind = self.take_file(number)
+        if kind is None:
+            raise SyscallError(errno.ENOTSOCK)
+        return fd, kind
 
     def capture_address(self, pointer: int, length: int) -> bytes:
         """Read a sockaddr once (`move_addr_to_kernel`). SyscallError(EINVAL) for a length below 0 or past 128."""
@@ -136,9 +137,14 @@ class Call:
             tgids[self.thread.tid] = tgid
         return tgid
 
-    def close(self) -> None:
-        """Let go of everything of the program's."""
+    def let_go(self) -> None:
+        """Close our copies of the program's sockets. Before the answer: the program may close its own right after it,
+        and must see what that does (EOF at the peer, a port that is free again)."""
         for fd in self.owned:
             fd.close()
         self.owned.clear()
+
+    def close(self) -> None:
+        """Let go of everything of the program's."""
+        self.let_go()
         self.thread.close()

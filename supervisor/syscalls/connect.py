@@ -2,11 +2,13 @@
 
 import errno
 import math
+from contextlib import nullcontext
 from functools import partial
 
 import trio
 
-from supervisor.abi.socket import AF_UNIX, SO_SNDTIMEO, SOCK_DGRAM, SOCK_RAW
+from supervisor.abi.socket import AF_INET, AF_INET6, AF_UNIX, SO_SNDTIMEO, SOCK_DGRAM, SOCK_RAW
+from supervisor.errors import SyscallError
 from supervisor.families.provider import Target
 from supervisor.kernel import sockets
 from supervisor.kernel.hostfd import HostFd
@@ -19,38 +21,35 @@ from supervisor.syscalls.waiting import Connecting
 
 def connect(call: Call, sockfd: int, addr: int, addrlen: int) -> Reply | Later:
     """connect(2): `__sys_connect` looks at the descriptor, then the address, then whether it is a socket."""
-    fd = call.take(sockfd)
+    fd, kind = call.take_file(sockfd)
     raw = call.capture_address(addr, addrlen)
-    kind = call.kind_of(fd)
+    if kind is None:
+        raise SyscallError(errno.ENOTSOCK)
     return settle(call, "connect", kind, raw, partial(_perform, call, fd, kind))
 
 
 def _perform(call: Call, fd: HostFd, kind: SocketKind, target: Target) -> Reply | Later:
-    with as_program(call):
+    # Nobody asks who connects an inet socket.
+    with nullcontext() if kind.family in (AF_INET, AF_INET6) else as_program(call):
         if kind.type in (SOCK_DGRAM, SOCK_RAW):
             # Sets an address and a route: it never waits, so the plain call is safe.
             sockets.connect(fd, target.raw)
             return Value(0)
+        if sockets.is_nonblocking(fd):
+            result = call.session.waiting.connect_now(fd, target.raw)
+            if result != -errno.EINTR:
+                return _reply(result)
+            # The flag was cleared just then: it is a blocking connect after all.
         connecting = call.session.waiting.connect(fd, target.raw)
+    if connecting.result == -errno.EALREADY and not sockets.is_nonblocking(fd):
+        # A blocking connect that comes again after a signal, or a second thread's: the kernel waits with it.
+        return _waiting(call, fd, kind, target, None)
     if connecting.result is not None:
-        return _answer(call, fd, kind, target, connecting.result)
-    if sockets.is_nonblocking(fd):
-        # The ring waits for TCP whatever the file says; the handshake goes on without it.
-        return _without_waiting(connecting)
+        return _reply(connecting.result)
     return _waiting(call, fd, kind, target, connecting)
 
 
-def _without_waiting(connecting: Connecting) -> Reply:
-    connecting.take_back()
-    if connecting.result is not None:
-        return Value(0) if connecting.result == 0 else Fail(-connecting.result)
-    return Fail(errno.EINPROGRESS)
-
-
-def _answer(call: Call, fd: HostFd, kind: SocketKind, target: Target, result: int) -> Reply | Later:
-    if result == -errno.EALREADY and not sockets.is_nonblocking(fd):
-        # A blocking connect that comes again after a signal, or a second thread's: the kernel waits with it.
-        return _waiting(call, fd, kind, target, None)
+def _reply(result: int) -> Reply:
     return Value(0) if result == 0 else Fail(-result)
 
 
@@ -64,16 +63,14 @@ def _waiting(call: Call, fd: HostFd, kind: SocketKind, target: Target, connectin
                 result = await connecting.wait()
             else:
                 result = await _wait_on(call, fd, target)
-            return Value(0) if result == 0 else Fail(-result)
+            return _reply(result)
         late = connecting.result if connecting else None
-        if late is not None:
-            return Value(0) if late == 0 else Fail(-late)
-        return Fail(expired)
+        return Fail(expired) if late is None else _reply(late)
 
     def interrupted() -> Reply:
         late = connecting.result if connecting else None
         if late is not None:
-            return Value(0) if late == 0 else Fail(-late)
+            return _reply(late)
         # With a timeout a native connect is never restarted: the time would start again.
         return Fail(ERESTARTSYS if timeout is None else errno.EINTR)
 

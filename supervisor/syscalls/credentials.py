@@ -1,12 +1,14 @@
 """SCM_RIGHTS and SCM_CREDENTIALS of a message that we send for a program."""
 
 import errno
+import fcntl
 import os
 import struct
 from typing import Final
 
 from supervisor.abi.socket import SCM_CREDENTIALS, SCM_MAX_FD, SCM_RIGHTS, SOL_SOCKET
 from supervisor.errors import SyscallError
+from supervisor.kernel import sockets
 from supervisor.kernel.hostfd import HostFd, closer
 from supervisor.sockets.control import ControlMessage, pack_control, pack_rights, parse_control, parse_rights
 from supervisor.syscalls.call import Call
@@ -26,8 +28,25 @@ class Translated:
 
     def close(self) -> None:
         for fd in self._passed:
-            closer.close(fd)  # any file of the program: its close may hang
+            # The program may expect to see the effect of closing its own copy at once; but of files whose close can
+            # hang (FUSE) no answer may depend.
+            if _closes_at_once(fd):
+                fd.close()
+            else:
+                closer.close(fd)
         self._passed.clear()
+
+
+def _closes_at_once(fd: HostFd) -> bool:
+    """A socket or a pipe: asked of the descriptor alone, without its file system."""
+    try:
+        fcntl.fcntl(fd.fileno(), fcntl.F_GETPIPE_SZ)
+    except OSError:
+        try:
+            sockets.kind_of(fd)
+        except SyscallError:
+            return False
+    return True
 
 
 def translate(call: Call, raw: bytes) -> Translated:

@@ -138,6 +138,8 @@ def _commit(call: Call, reply: Reply) -> None:
     how: How = "performed"
     code = 0
     try:
+        if not isinstance(reply, InstallFd):
+            call.let_go()
         match reply:
             case Value(value):
                 listener.answer_value(call.ident, value)
@@ -190,6 +192,7 @@ def _fail(call: Call, error: Exception) -> None:
         case _:
             how, call.note, call.wants_event = "failed", _describe(error), True
             session.refusals += 1
+    call.let_go()
     try:
         session.listener.answer_error(call.ident, code)
     except TraceeGone:

@@ -19,7 +19,8 @@ def getpeername(call: Call, sockfd: int, addr: int, addrlen: int) -> Reply:
 
 
 def _name(call: Call, sockfd: int, addr: int, addrlen: int, ask: Callable[[HostFd], bytes]) -> Reply:
-    name = ask(call.take_socket(sockfd))
+    fd, _ = call.take_socket(sockfd)
+    name = ask(fd)
     call.must_still_wait()
     call.write_address(name, addr, addrlen)
     return Value(0)

@@ -25,6 +25,6 @@ def setsockopt(call: Call, _sockfd: int, level: int, optname: int, _optval: int,
     if (level, optname) in DIVERTING and (policy.can_refuse("connect") or policy.can_refuse("send")):
         call.wants_event = True
         raise Denied(Verdict(False, "options that divert packets are refused where destinations are", policy.errno))
-    if (level, optname) == (SOL_SOCKET, SO_ZEROCOPY):
+    if (level, optname) == (SOL_SOCKET, SO_ZEROCOPY) and policy.can_refuse("send"):
         raise SyscallError(errno.EOPNOTSUPP)
     return Continue()

@@ -20,6 +20,7 @@ from supervisor.abi.message import IOVEC, MMSGHDR_LEN_OFFSET, MMSGHDR_SIZE, MSGH
 from supervisor.abi.socket import (
     AF_INET,
     AF_INET6,
+    AF_NETLINK,
     AF_UNIX,
     MSG_BATCH,
     MSG_CMSG_COMPAT,
@@ -37,7 +38,7 @@ from supervisor.abi.socket import (
 from supervisor.errors import SyscallError
 from supervisor.families import provider_of
 from supervisor.families.provider import Target
-from supervisor.kernel import sockets
+from supervisor.kernel import libc, sockets
 from supervisor.kernel.hostfd import HostFd
 from supervisor.kernel.sockets import SocketKind
 from supervisor.policy.operation import Action
@@ -46,6 +47,7 @@ from supervisor.sockets.address import Address, Inet4, Inet6, Unspec
 from supervisor.sockets.control import parse_control
 from supervisor.syscalls.call import Call, Denied
 from supervisor.syscalls.credentials import Translated, translate
+from supervisor.syscalls.netlink import name_as_program
 from supervisor.syscalls.reply import ERESTARTSYS, Continue, Fail, Later, Reply, Value, after
 from supervisor.syscalls.settle import as_program, look_up, may_continue
 
@@ -59,6 +61,7 @@ DIVERTING: Final = frozenset({
     (SOL_IPV6, IPV6_2292PKTOPTIONS),
 })
 """Options and control messages that send an allowed connection's packets somewhere else first (source routes)."""
+USER_END: Final = libc.ARCHITECTURE.user_end if libc.ARCHITECTURE is not None else 0
 # A peer that polls as writable and still answers EAGAIN (unix datagrams to somebody's full queue) has no event to
 # wait for; ask again, less and less often.
 _FIRST_PAUSE: Final = 0.0005
@@ -113,6 +116,17 @@ class Sending:
             if unreadable:
                 return True
 
+    def must_wait(self, error: SyscallError) -> bool:
+        """Is this how the kernel says that a blocking call would wait here?
+
+        A fast-open connect that is under way answers EINPROGRESS; then the data follows as on any connected socket.
+        """
+        if error.errno == errno.EINPROGRESS and self.message.flags & MSG_FASTOPEN:
+            self.message = self.message._replace(flags=self.message.flags & ~MSG_FASTOPEN)
+            self.name = None
+            return True
+        return error.errno == errno.EAGAIN
+
     def _read(self, size: int) -> bytes:
         if size == 0:
             return b""
@@ -122,10 +136,20 @@ class Sending:
             return b""  # nothing readable: the kernel decides what comes of it
 
     def _send(self, data: bytes, flags: int, unreadable: int) -> int:
-        if self.kind.family in (AF_INET, AF_INET6, AF_UNIX):
-            return sockets.sendmsg(self.fd, self.name, data, self.control.raw, flags, unreadable)
-        with as_program(self.call):  # netlink judges who sends
-            return sockets.sendmsg(self.fd, self.name, data, self.control.raw, flags, unreadable)
+        family = self.kind.family
+        if family == AF_UNIX or (family in (AF_INET, AF_INET6) and not self.control.raw):
+            return self._send_as_we_are(data, flags, unreadable)
+        with as_program(self.call):
+            # Control messages of inet sockets ask for capabilities (SO_MARK); netlink judges who sends.
+            if family == AF_NETLINK:
+                name_as_program(self.call, self.fd)
+            return self._send_as_we_are(data, flags, unreadable)
+
+    def _send_as_we_are(self, data: bytes, flags: int, unreadable: int) -> int:
+        if self.name == b"":
+            # sendmsg drops an empty name; sendto passes it on, and most protocols refuse it.
+            return sockets.sendto(self.fd, data, flags, b"")
+        return sockets.sendmsg(self.fd, self.name, data, self.control.raw, flags, unreadable)
 
 
 def _slice(ranges: list[tuple[int, int]], start: int, size: int) -> list[tuple[int, int]]:
@@ -147,18 +171,18 @@ def _slice(ranges: list[tuple[int, int]], start: int, size: int) -> list[tuple[i
 
 def sendto(call: Call, sockfd: int, buf: int, length: int, flags: int, dest_addr: int, addrlen: int) -> Reply | Later:
     """sendto(2), and send(2)."""
-    fd = call.take_socket(sockfd)
-    kind = call.kind_of(fd)
+    _must_be_user([(buf, length := min(length, MAX_RW_COUNT))])
+    fd, kind = call.take_socket(sockfd)
     name = call.capture_address(dest_addr, addrlen) if dest_addr else None
-    return _send_one(call, fd, kind, Message(name, [(buf, min(length, MAX_RW_COUNT))], b"", flags))
+    # sendmsg, which we use, knows a flag that sendto ignores.
+    return _send_one(call, fd, kind, Message(name, [(buf, length)], b"", flags & ~MSG_CMSG_COMPAT))
 
 
 def sendmsg(call: Call, sockfd: int, msg: int, flags: int) -> Reply | Later:
     """sendmsg(2)."""
     if flags & MSG_CMSG_COMPAT:
         raise SyscallError(errno.EINVAL)
-    fd = call.take_socket(sockfd)
-    kind = call.kind_of(fd)
+    fd, kind = call.take_socket(sockfd)
     return _send_one(call, fd, kind, _capture(call, msg, flags))
 
 
@@ -166,8 +190,7 @@ def sendmmsg(call: Call, sockfd: int, msgvec: int, vlen: int, flags: int) -> Rep
     """sendmmsg(2): stops at the first error and returns the count; the error only when nothing was sent."""
     if flags & MSG_CMSG_COMPAT:
         raise SyscallError(errno.EINVAL)
-    fd = call.take_socket(sockfd)
-    kind = call.kind_of(fd)
+    fd, kind = call.take_socket(sockfd)
     if may_continue_send(call, kind, flags):
         return _continue_all(call, kind, msgvec, vlen)
     batch = _Batch(call, fd, kind, msgvec, min(vlen, UIO_MAXIOV), flags)
@@ -241,13 +264,21 @@ def _capture(call: Call, msg: int, flags: int) -> Message:
     ranges = [(int(base), int(length)) for base, length in IOVEC.iter_unpack(raw)]
     if any(length > 0x7FFFFFFFFFFFFFFF for _, length in ranges):
         raise SyscallError(errno.EINVAL)
+    _must_be_user(ranges)
     if header.controllen > INT_MAX:
         raise SyscallError(errno.ENOBUFS)
     limit = call.session.control_limit
     if header.controllen > limit:
         raise SyscallError(errno.ENOBUFS)
-    control = call.thread.read(header.control, header.controllen) if header.control and header.controllen else b""
+    control = call.thread.read(header.control, header.controllen)
     return Message(name, ranges, control, flags)
+
+
+def _must_be_user(ranges: list[tuple[int, int]]) -> None:
+    """EFAULT for what reaches past a program's addresses, even where it is empty (`access_ok`)."""
+    longest = MAX_RW_COUNT if len(ranges) == 1 else USER_END
+    if any(address + min(length, longest) > USER_END for address, length in ranges):
+        raise SyscallError(errno.EFAULT)
 
 
 def may_continue_send(call: Call, kind: SocketKind, flags: int) -> bool:
@@ -259,6 +290,8 @@ def may_continue_send(call: Call, kind: SocketKind, flags: int) -> bool:
     if may_continue(call, "send", kind):
         return True
     session = call.session
+    if flags & MSG_ZEROCOPY and not session.policy.can_refuse("send"):
+        return True  # the kernel must pin the program's own pages; and there is nothing to get around
     return (
         kind.type == SOCK_STREAM
         and not session.full
@@ -271,13 +304,17 @@ def may_continue_send(call: Call, kind: SocketKind, flags: int) -> bool:
 def _send_one(call: Call, fd: HostFd, kind: SocketKind, message: Message) -> Reply | Later:
     """Judge and send one message."""
     address = _destination(kind, message)
+    hopeless = address is not None and provider_of(kind.family).is_hopeless("send", kind, address)
     if may_continue_send(call, kind, message.flags):
-        if address is not None:
+        if address is not None and not hopeless:
             call.judge("send", kind, address)
         return Continue()
     _refuse_diverting(call, kind, message)
     provider = provider_of(kind.family)
     if address is None or message.name is None:
+        call.must_still_wait()
+        return _start(Sending(call, fd, kind, message, message.name))
+    if hopeless:
         call.must_still_wait()
         return _start(Sending(call, fd, kind, message, message.name))
     if provider.needs_lookup(address):
@@ -334,7 +371,7 @@ def _start(sending: Sending) -> Reply | Later:
     try:
         sending.attempt()
     except SyscallError as error:
-        if error.errno == errno.EAGAIN and _blocks(sending):
+        if sending.must_wait(error) and _blocks(sending):
             return Later(partial(_wait, sending), partial(_interrupted, sending))
         sending.control.close()
         raise _with_signal(sending, error) from None
@@ -359,7 +396,7 @@ async def _wait(sending: Sending) -> Reply:
                 try:
                     sending.attempt()
                 except SyscallError as error:
-                    if error.errno != errno.EAGAIN:
+                    if not sending.must_wait(error):
                         raise _with_signal(sending, error) from None
                 else:
                     if sending.sent >= sending.total or not sending.stream:

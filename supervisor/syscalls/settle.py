@@ -38,7 +38,13 @@ def settle(call: Call, action: Action, kind: SocketKind, raw: bytes, perform: Pe
     provider = provider_of(kind.family)
     address = provider.address(action, kind, raw)
     call.address = address
-    if may_continue(call, action, kind):
+    free = may_continue(call, action, kind)
+    if provider.is_hopeless(action, kind, address):
+        if free:
+            return Continue()
+        call.must_still_wait()
+        return perform(Target(address, raw))
+    if free:
         call.judge(action, kind, address)
         return Continue()
     if provider.needs_lookup(address):

@@ -5,7 +5,6 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from types import FrameType
 from typing import Final
 
 import trio
@@ -13,6 +12,7 @@ import trio
 from supervisor.abi.socket import SOCKADDR_STORAGE_SIZE
 from supervisor.errors import SyscallError
 from supervisor.kernel import libc
+from supervisor.kernel.alarm import Alarm, interruptible
 from supervisor.kernel.hostfd import HostFd
 from supervisor.kernel.uring import Pending, Ring
 
@@ -25,9 +25,8 @@ class Waiting:
 
     def __init__(self, *, use_uring: bool = True) -> None:
         self.ring = _open_ring() if use_uring else None
-        if self.ring is None or not self.ring.accepts_without_waiting:
-            # Interrupts a helper's system call; Python installs handlers without SA_RESTART.
-            signal.signal(_WAKE, _nothing)
+        interruptible()
+        self._alarm = Alarm()
 
     async def run(self) -> None:
         """Hand out completions, for ever."""
@@ -39,9 +38,15 @@ class Waiting:
             self.ring.reap()
 
     def close(self) -> None:
+        self._alarm.close()
         if self.ring is not None:
             trio.lowlevel.notify_closing(self.ring.eventfd.fileno())
             self.ring.close()
+
+    def connect_now(self, fd: HostFd, address: bytes) -> int:
+        """connect(2) on a socket that should not block: 0 or a negative errno, EINTR when it would have blocked."""
+        with self._alarm:
+            return -libc.get_errno() if libc.connect(fd.fileno(), address, len(address)) else 0
 
     def connect(self, fd: HostFd, address: bytes) -> "Connecting":
         """Start connect(2), blocking or not as the file's own flags say."""
@@ -80,9 +85,6 @@ class Connecting:
 
     result: int | None
 
-    def take_back(self) -> None:
-        """End it without waiting: what has reached the wire goes on by itself."""
-
     async def wait(self) -> int:
         """Wait for the result.
 
@@ -102,9 +104,6 @@ class _InRing(Connecting):
         result = self._pending.result
         # ECANCELED: taken back while polled. EINTR: taken back while a kernel worker was inside the call.
         return None if result in (-errno.ECANCELED, -errno.EINTR) else result
-
-    def take_back(self) -> None:
-        self._ring.cancel(self._pending)
 
     async def wait(self) -> int:
         done = trio.Event()
@@ -177,7 +176,3 @@ def _open_ring() -> Ring | None:
         return Ring()
     except OSError:
         return None  # missing or disabled; `supervise doctor` says so
-
-
-def _nothing(_number: int, _frame: FrameType | None) -> None:
-    """A handler has to exist for the signal to interrupt a call."""

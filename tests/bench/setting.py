@@ -75,7 +75,7 @@ def setting() -> Iterator[Setting]:
 
 def _compiled(folder: Path, source: Path) -> str:
     output = str(folder / source.stem)
-    subprocess.run(["gcc", "-O2", "-Wall", "-pthread", "-o", output, source], check=True, timeout=PATIENCE)
+    subprocess.run(["gcc", "-O2", "-Wall", "-o", output, source], check=True, timeout=PATIENCE)
     return output
 
 

@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from .address import Names
@@ -62,25 +62,6 @@ def _threads(pid: int) -> list[str]:
     return found
 
 
-def _read_lines(reader: int, deadline: float, line: Callable[[str], None]) -> str:
-    """Feed lines until the case ends; `end`, `eof` (it died) or `late`."""
-    poller = select.poll()
-    poller.register(reader, select.POLLIN)
-    rest = b""
-    while (left := deadline - time.monotonic()) > 0:
-        if not poller.poll(left * 1000):
-            continue
-        data = os.read(reader, 1 << 16)
-        if not data:
-            return "eof"
-        *lines, rest = (rest + data).split(b"\n")
-        for text in lines:
-            if text == b'"end"':
-                return "end"
-            line(text.decode())
-    return "late"
-
-
 def _reap(pid: int, seconds: float) -> int | None:
     """The child's wait status, or None when it does not end."""
     deadline = time.monotonic() + seconds
@@ -101,41 +82,86 @@ def _kill_group(pid: int) -> bool:
     return True
 
 
-def run_case(case: Case, seconds: float = SECONDS) -> dict:
-    """One case in a child of its own."""
-    names = Names()
-    names.directory.mkdir()
-    names.directory.chmod(0o777)
-    reader, writer = os.pipe()
-    started = time.monotonic()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.close(reader)
-            _child(case, names, writer)
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(0)
-    os.close(writer)
-    trace: list = []
-    ended = _read_lines(reader, started + seconds + case.slow, lambda text: trace.append(json.loads(text)))
-    result: dict = {"id": case.id, "trace": trace}
-    if ended == "late":
-        result["hang"] = True
-        result["diagnosis"] = _threads(pid)
-        _kill_group(pid)
-    status = _reap(pid, 5)
-    if status is None:
-        result["unkillable"] = True
-    elif ended == "eof":
-        result["died"] = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"exit {status >> 8}"
-    if ended != "late" and _kill_group(pid):
-        result["left_processes"] = True
-    os.close(reader)
-    result["ms"] = round((time.monotonic() - started) * 1000, 1)
-    shutil.rmtree(names.directory, ignore_errors=True)
-    return result
+class Running:
+    """A case that was started: its process, its trace so far, and when it is late."""
+
+    def __init__(self, case: Case, seconds: float, others: Iterable[int]) -> None:
+        self.names = Names()
+        self.names.directory.mkdir()
+        self.names.directory.chmod(0o777)
+        self.reader, writer = os.pipe()
+        self.started = time.monotonic()
+        self.deadline = self.started + seconds + case.slow
+        self.result: dict = {"id": case.id, "trace": []}
+        self._rest = b""
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                for fd in (self.reader, *others):
+                    os.close(fd)
+                _child(case, self.names, writer)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(0)
+        os.close(writer)
+
+    def read(self) -> str:
+        """Take what the case has said since; `end` when it said that it ended, `eof` when it died, else empty."""
+        data = os.read(self.reader, 1 << 16)
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for text in lines:
+            if text == b'"end"':
+                return "end"
+            self.result["trace"].append(json.loads(text))
+        return "" if data else "eof"
+
+    def finish(self, ended: str) -> dict:
+        """Reap the process, end what it left, remove its directory; the result."""
+        result = self.result
+        if ended == "late":
+            result["hang"] = True
+            result["diagnosis"] = _threads(self.pid)
+            _kill_group(self.pid)
+        status = _reap(self.pid, 5)
+        if status is None:
+            result["unkillable"] = True
+        elif ended == "eof":
+            result["died"] = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"exit {status >> 8}"
+        if ended != "late" and _kill_group(self.pid):
+            result["left_processes"] = True
+        os.close(self.reader)
+        result["ms"] = round((time.monotonic() - self.started) * 1000, 1)
+        shutil.rmtree(self.names.directory, ignore_errors=True)
+        return result
+
+
+def run_cases(cases: Iterable[Case], jobs: int, seconds: float = SECONDS) -> Iterator[dict]:
+    """The results of the cases as they end, so many running at a time; those that run when it is closed are killed."""
+    waiting = iter(cases)
+    running: dict[int, Running] = {}
+    try:
+        while True:
+            while len(running) < jobs and (case := next(waiting, None)):
+                one = Running(case, seconds, running)
+                running[one.reader] = one
+            if not running:
+                return
+            for reader, how in _ended(running):
+                yield running.pop(reader).finish(how)
+    finally:
+        for one in running.values():
+            one.finish("late")
+
+
+def _ended(running: dict[int, Running]) -> list[tuple[int, str]]:
+    """Wait for news; the readers of the cases that are over, and how they ended."""
+    left = min(one.deadline for one in running.values()) - time.monotonic()
+    ready, _, _ = select.select(list(running), [], [], max(0, left) + 0.001)
+    ended = [(reader, how) for reader in ready if (how := running[reader].read())]
+    if not ready:
+        ended += [(reader, "late") for reader, one in running.items() if time.monotonic() > one.deadline]
+    return ended
 
 
 def _alive() -> bool:
@@ -162,6 +188,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="runner", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=argparse.FileType("a"), default=sys.stdout, help="where the lines go")
     parser.add_argument("--ids", type=Path, help="a file of case ids, one a line")
+    parser.add_argument("--jobs", type=int, default=1, help="how many cases run at a time")
     parser.add_argument("--cases", help="also import this module of cases")
     parser.add_argument("words", nargs="*", help="substrings of ids; all cases without any")
     options = parser.parse_args(arguments)
@@ -174,9 +201,7 @@ def main(arguments: list[str]) -> int:
     else:
         words = options.words
         cases = [one for one in registry.values() if not words or any(word in one.id for word in words)]
-    # A blocked call of the runner must not outlive it, and what a case prints belongs to nobody.
-    for case in cases:
-        result = run_case(case)
+    for result in run_cases(cases, options.jobs):
         print(json.dumps(result), file=options.out, flush=True)
         if _suspicious(result) and not _alive():
             return _DEAD

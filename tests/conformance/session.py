@@ -16,6 +16,9 @@ ROOT = Path(__file__).resolve().parents[2]
 POLICY = Path(__file__).with_name("policies.toml")
 SUPERVISE = Path(os.environ.get("CONFORMANCE_SUPERVISE", str(Path(sys.executable).parent / "supervise")))
 
+JOBS = os.environ.get("CONFORMANCE_JOBS", "3")
+"""How many cases the runner runs at a time: most of their time is waiting."""
+
 _LIMIT = 1200
 """Seconds after which a whole run is killed."""
 
@@ -38,6 +41,13 @@ MODES = (
     Mode("auto-enforcing", _exec("auto", "--policy", f"{POLICY}:enforcing")),
     Mode("full-enforcing", _exec("full", "--policy", f"{POLICY}:enforcing")),
 )
+"""What is compared by default."""
+
+MORE_MODES = (
+    Mode("auto-performing", _exec("auto", "--policy", f"{POLICY}:performing")),
+    Mode("full-performing", _exec("full", "--policy", f"{POLICY}:performing")),
+)
+"""Unix sockets too are connected and sent to by the supervisor: peers see its pid, so that some cases must differ."""
 
 
 class Run(NamedTuple):
@@ -69,7 +79,7 @@ def _start(mode: Mode, ids: list[str], cases: str | None, environment: dict[str,
         out, wanted, errors = (Path(directory) / name for name in ("out", "ids", "stderr"))
         wanted.write_text("\n".join(ids))
         out.touch()
-        command = [*mode.prefix, sys.executable, "-m", "tests.conformance.runner", "--out", str(out)]
+        command = [*mode.prefix, sys.executable, "-m", "tests.conformance.runner", "--out", str(out), "--jobs", JOBS]
         command += ["--ids", str(wanted), *(("--cases", cases) if cases else ())]
         with errors.open("wb") as stderr:
             process = subprocess.Popen(

@@ -7,7 +7,7 @@ from collections import Counter
 
 from .case import Case, load
 from .raw import CALLS
-from .session import MODES, NATIVE, Mode, Run, differences, run
+from .session import MODES, MORE_MODES, NATIVE, Mode, Run, differences, run
 
 
 def verdict(case: Case, mode: Mode, native: Run, other: Run) -> tuple[str, str]:
@@ -24,13 +24,14 @@ def verdict(case: Case, mode: Mode, native: Run, other: Run) -> tuple[str, str]:
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="table", description=__doc__)
-    parser.add_argument("--mode", action="append", help="only this mode; may be repeated")
+    names = ", ".join(mode.name for mode in MODES + MORE_MODES)
+    parser.add_argument("--mode", action="append", help=f"only this mode, may be repeated: {names}")
     parser.add_argument("--differences", action="store_true", help="also print every difference")
     parser.add_argument("words", nargs="*", help="substrings of case ids")
     options = parser.parse_args(arguments)
     words = options.words
     cases = [one for one in load().values() if not words or any(word in one.id for word in words)]
-    modes = [mode for mode in MODES if not options.mode or mode.name in options.mode]
+    modes = [mode for mode in MODES + MORE_MODES if mode.name in options.mode] if options.mode else MODES
     native = run(NATIVE, [one.id for one in cases])
     counts: dict[str, Counter] = {mode.name: Counter() for mode in modes}
     total = Counter(one.call for one in cases)

@@ -22,7 +22,9 @@ SOURCES = Path(__file__).with_name("sources")
 each_mode = pytest.mark.parametrize("mode", MODES)
 
 
-def command(*program: object, mode: str = "auto", policy: str | None = None, options: tuple[str, ...] = ()) -> list[str]:
+def command(
+    *program: object, mode: str = "auto", policy: str | None = None, options: tuple[str, ...] = ()
+) -> list[str]:
     """`supervise exec ... -- PROGRAM`."""
     chosen = [] if policy is None else ["--policy", policy]
     return [SUPERVISE, "exec", "--mediate", mode, *chosen, *options, "--", *map(str, program)]

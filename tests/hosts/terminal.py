@@ -84,7 +84,7 @@ def terminal(*argv: str, **options) -> Iterator[Terminal]:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
     before = processes.descendants(os.getpid())
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: PLW1509 - this process has one thread here
         argv, stdin=slave, stdout=slave, stderr=slave, start_new_session=True, preexec_fn=take_terminal, **options
     )
     os.close(slave)

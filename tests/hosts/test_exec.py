@@ -75,7 +75,7 @@ WRONG_POLICIES = {
     "broken TOML": "[policy.p\n",
     "unknown key": '[policy.p]\nconect.allow = ["*:*"]\n',
     "port 70000": '[policy.p]\nconnect.allow = ["127.0.0.1:70000"]\n',
-    "wrong type": '[policy.p]\ndefault = 3\n',
+    "wrong type": "[policy.p]\ndefault = 3\n",
     "unknown errno": '[policy.p]\nerrno = "ENOSUCH"\n',
     "extends itself": '[policy.p]\nextends = "p"\n',
     "not UTF-8": b'[policy.p]\nerrno = "\xff"\n',
@@ -137,7 +137,7 @@ def test_one_inside_another_is_refused_by_the_kernel(mode, tmp_path):
 @pytest.mark.parametrize("shell", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
 def test_runs_with_standard_descriptors_closed(shell, tmp_path):
     """And the program finds them closed, as it would natively."""
-    inner = ["sh", "-c", f'for n in 0 1 2; do test -e /proc/$$/fd/$n && echo $n >>{tmp_path}/open; done; exit 3']
+    inner = ["sh", "-c", f"for n in 0 1 2; do test -e /proc/$$/fd/$n && echo $n >>{tmp_path}/open; done; exit 3"]
     native = run(["sh", "-c", f'exec "$@" {shell}', "sh", *inner]).returncode, lines(tmp_path / "open")
     (tmp_path / "open").unlink(missing_ok=True)
     done = run(["sh", "-c", f'exec "$@" {shell}', "sh", *command(*inner)])

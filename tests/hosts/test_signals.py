@@ -82,8 +82,8 @@ def test_a_signal_of_a_member_of_the_group_is_passed_on(tmp_path):
 def test_a_signal_of_the_program_itself_is_passed_on(tmp_path):
     """The program signals the front, which is in its group: `kill -TERM` of what it knows as the job."""
     front = tmp_path / "front"
-    script = f"trap 'echo got; exit 9' TERM; echo ready; while [ ! -s {front} ]; do sleep 0.01; done; " \
-        f"kill -TERM $(cat {front}); while :; do sleep 0.01; done"
+    wait, loop = f"while [ ! -s {front} ]; do sleep 0.01; done", "while :; do sleep 0.01; done"
+    script = f"trap 'exit 9' TERM; echo ready; {wait}; kill -TERM $(cat {front}); {loop}"
     with started(command("bash", "-c", script), stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
@@ -180,3 +180,15 @@ def test_each_stop_signal_is_one_stop():
             until(settled, "both wait again", 5)
         process.terminate()
         assert process.wait(20) == -signal.SIGTERM
+
+
+def test_a_program_that_others_stop_and_continue(tmp_path):
+    """SIGCONT for the program alone: `supervise` goes on too, and ends with it."""
+    log = tmp_path / "log"
+    with started(command(*python("noting.py", log))) as process:
+        pid = pid_in(log)
+        send(pid, signal.SIGSTOP)
+        until(lambda: state(process.pid) == "T", "the front stops")
+        send(pid, signal.SIGCONT)
+        send(pid, signal.SIGUSR2)
+        assert process.wait(5) == 7

@@ -75,7 +75,7 @@ def protocols(c):
                 c.close(result.value)
 
 
-@case(policy="a policy that denies by default refuses families that do not exist as well")
+@case()
 def families(c):
     """Family numbers that do not exist, by range."""
     for family in (-1, 46, 47, 64, 255, 256, 65536, 65537, -(1 << 31), (1 << 31) - 1):
@@ -102,7 +102,7 @@ def packet_type(c):
     c.socket(s.AF_INET6, 10, label="inet6")
 
 
-@case(policy="a policy names the families it allows")
+@case()
 def privileged_for_users(c):
     """Raw and packet sockets as nobody."""
     c.become_nobody()
@@ -112,7 +112,7 @@ def privileged_for_users(c):
     c.socket(s.AF_PACKET, s.SOCK_DGRAM, 0, label="packet, cooked")
 
 
-@case(policy="a policy names the families it allows", root=True)
+@case(root=True)
 def privileged_for_root(c):
     """Raw and packet sockets as root."""
     c.socket(s.AF_INET, s.SOCK_RAW, 1, label="raw ICMP")
@@ -121,7 +121,7 @@ def privileged_for_root(c):
     c.socket(s.AF_INET, 10, label="SOCK_PACKET")
 
 
-@case(policy="a policy names the families it allows")
+@case()
 def netlink(c):
     """Netlink sockets by protocol; an unbound one has no port, an autobound one has the pid."""
     for protocol in (0, 4, 9, 15, 16, 31, 32, -1):

@@ -1,45 +1,12 @@
-"""Makes `tests.unit` importable, however pytest was started; nothing may be left behind by any test."""
+"""Makes `tests.unit` importable, however pytest was started."""
 
-import gc
-import os
 import sys
 from pathlib import Path
-
-import pytest
 
 ROOT = str(Path(__file__).resolve().parents[3])
 if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
+from tests.unit.kernel.leftovers import nothing_left, quick_collections  # noqa: E402
 
-def descriptors():
-    return {int(name): os.readlink(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd") if _is_open(name)}
-
-
-def _is_open(name):
-    return os.path.lexists(f"/proc/self/fd/{name}")
-
-
-@pytest.fixture(autouse=True, scope="session")
-def quick_collections():
-    """What is there before the first test need not be looked through after every one."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
-@pytest.fixture(autouse=True)
-def nothing_left():
-    """No descriptor, no child and no forgotten HostFd."""
-    from supervisor.kernel.hostfd import leaked
-
-    gc.collect()
-    leaked.clear()
-    before = descriptors()
-    yield
-    gc.collect()
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
-    assert leaked == []
-    assert descriptors() == before
+__all__ = ["nothing_left", "quick_collections"]

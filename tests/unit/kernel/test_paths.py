@@ -329,3 +329,16 @@ def test_binding_for_a_program_that_is_gone(program, sock):
     program.kill()
     with pytest.raises(TraceeGone):
         bind(paths, sock, b"sock")
+
+
+@pytest.mark.xfail(reason="judged with the program's /proc/self, performed with the supervisor's")
+def test_binding_below_proc_self_is_binding_below_the_programs(program, home, sock, tmp_path_factory, monkeypatch):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "data").mkdir()
+    monkeypatch.chdir(elsewhere)
+    try:
+        bind(paths_of(program), sock, b"/proc/self/cwd/data/sock")
+    except CannotServe:
+        assert not (elsewhere / "data" / "sock").exists()
+    else:
+        assert (home / "data" / "sock").exists()
