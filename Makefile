@@ -14,6 +14,7 @@ $(BIN)/supervise: pyproject.toml .ci/packages-run
 	@.ci/packages .ci/packages-run
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/python -m compileall -q supervisor shim
 	@touch $@
 
 run: setup

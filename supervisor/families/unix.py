@@ -42,7 +42,9 @@ class Unix:
         """Anything but sockaddr_un is EINVAL (`unix_validate_addr`); a seqpacket's send ignores its address."""
         if action == "send" and kind.type == SOCK_SEQPACKET:
             return True
-        return not isinstance(address, UnixPath | UnixAbstract | UnixUnnamed | Unspec)
+        if isinstance(address, Unspec):
+            return action != "connect"
+        return not isinstance(address, UnixPath | UnixAbstract | UnixUnnamed)
 
     def needs_lookup(self, address: Address) -> bool:
         return isinstance(address, UnixPath)

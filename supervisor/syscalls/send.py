@@ -432,7 +432,7 @@ def _continue_all(call: Call, kind: SocketKind, msgvec: int, vlen: int) -> Reply
         except SyscallError:
             break  # the kernel finds it too
         address = _destination(kind, message)
-        if address is not None:
+        if address is not None and not provider_of(kind.family).is_hopeless("send", kind, address):
             call.judge("send", kind, address)
             if isinstance(address, Inet4 | Inet6):
                 break  # one event a call

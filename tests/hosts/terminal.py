@@ -84,8 +84,11 @@ def terminal(*argv: str, **options) -> Iterator[Terminal]:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
     before = processes.descendants(os.getpid())
-    process = subprocess.Popen(  # noqa: PLW1509 - this process has one thread here
-        argv, stdin=slave, stdout=slave, stderr=slave, start_new_session=True, preexec_fn=take_terminal, **options
+    # This process has one thread here.
+    process = subprocess.Popen(
+        argv, stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+        preexec_fn=take_terminal,  # noqa: PLW1509
+        **options,
     )
     os.close(slave)
     session = Terminal(master, process)
