@@ -41,9 +41,14 @@ def _keep(path: str, program: bytes) -> None:
     with contextlib.suppress(OSError):
         os.makedirs(_CACHE, exist_ok=True)
         number, name = tempfile.mkstemp(dir=_CACHE)
-        with os.fdopen(number, "wb") as file:
-            file.write(program)
-        os.replace(name, path)
+        try:
+            with os.fdopen(number, "wb") as file:
+                os.fchmod(number, 0o644)
+                file.write(program)
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
 
 
 def _build(plan: Plan) -> bytes:

@@ -7,6 +7,7 @@ pidfd_getfd; exec waits for the daemon's word. Whatever fails in between ends th
 
 import json
 import os
+import select
 import signal
 import stat
 import sys
@@ -19,13 +20,18 @@ from supervisor.kernel import seccomp
 EXIT_OWN_FAILURE: Final = 125
 EXIT_NOT_EXECUTABLE: Final = 126
 EXIT_NOT_FOUND: Final = 127
+_PATIENCE_MS: Final = 5000
 _LONGEST_LINE: Final = 4096
 
 
 def inherited_doors() -> list[int]:
     """The numbers, beyond stdio, of inherited sockets and io_uring instances: ways out that no filter would see."""
     doors = []
-    for name in os.listdir("/proc/self/fd"):
+    try:
+        names = os.listdir("/proc/self/fd")
+    except OSError as error:
+        raise StartError(f"/proc is needed: {error.strerror}") from None
+    for name in names:
         number = int(name)
         if number <= 2:
             continue
@@ -53,7 +59,7 @@ def become(channel: int, program: bytes, argv: Sequence[str], doors: Sequence[in
         _end(EXIT_OWN_FAILURE, str(error))
     _restore_signals()
     try:
-        os.execvp(argv[0], list(argv))
+        os.execvpe(argv[0], list(argv), _environment())
     except FileNotFoundError:
         _end(EXIT_NOT_FOUND, f"{argv[0]}: not found")
     except OSError as error:
@@ -83,7 +89,11 @@ def write_line(channel: int, message: dict[str, object]) -> None:
 def read_line(channel: int) -> dict[str, object]:
     """Read one JSON line with read(2). StartError when the other end closes first or sends something else."""
     line = b""
+    poll = select.poll()
+    poll.register(channel, select.POLLIN)
     while not line.endswith(b"\n"):
+        if not poll.poll(_PATIENCE_MS):
+            raise StartError("the other end of the handover does not answer")
         if len(line) > _LONGEST_LINE:
             raise StartError("the supervisor's answer is too long")
         more = os.read(channel, 1024)
@@ -92,11 +102,21 @@ def read_line(channel: int) -> dict[str, object]:
         line += more
     try:
         message = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         message = None
     if not isinstance(message, dict):
         raise StartError("the supervisor's answer is not a message")
     return message
+
+
+def _environment() -> dict[bytes, bytes]:
+    """The environment as we got it: Python adds LC_CTYPE to its own where no locale is set (PEP 538)."""
+    environment = dict(os.environb)
+    with open("/proc/self/environ", "rb") as file:
+        ours = file.read()
+    if not ours.startswith(b"LC_CTYPE=") and b"\0LC_CTYPE=" not in ours:
+        environment.pop(b"LC_CTYPE", None)
+    return environment
 
 
 def _restore_signals() -> None:

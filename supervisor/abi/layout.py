@@ -16,7 +16,9 @@ class Layout(Generic[Record]):
     def __init__(self, c_name: str, record: type[Record], fields: Iterable[tuple[str, str]]) -> None:
         self.c_name = c_name
         self.fields = tuple(fields)
-        self._struct = struct.Struct("@" + "".join(code for _, code in self.fields))
+        # `struct` does not pad the end as C does; a zero count of the widest code does.
+        widest = max((code[-1] for _, code in self.fields), key=lambda letter: struct.calcsize("@" + letter))
+        self._struct = struct.Struct("@" + "".join(code for _, code in self.fields) + "0" + widest)
         self._make = record._make  # type: ignore[attr-defined]
         self.size = self._struct.size
         self.pack = self._struct.pack

@@ -25,6 +25,7 @@ SOCK_NONBLOCK: Final = 0o4000
 SOL_SOCKET: Final = 1
 SO_TYPE: Final = 3
 SO_ERROR: Final = 4
+SO_LINGER: Final = 13
 SO_PASSCRED: Final = 16
 SO_PEERCRED: Final = 17
 SO_RCVTIMEO: Final = 20

@@ -6,6 +6,7 @@ when their command is used, because the launcher's start-up is part of every pro
 
 import argparse
 import importlib
+import os
 import sys
 from typing import Final, Protocol
 
@@ -52,8 +53,19 @@ def _overview() -> argparse.ArgumentParser:
     return parser
 
 
+def _open_closed_stdio() -> None:
+    """A standard descriptor that was closed is /dev/null from here on: what we open must not get its number."""
+    for number, name in ((0, "stdin"), (1, "stdout"), (2, "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit status: 2 for usage, 125 for a failure of our own."""
+    _open_closed_stdio()
     argv = sys.argv[1:] if argv is None else argv
     name = argv[0] if argv else ""
     if name not in COMMANDS:

@@ -49,7 +49,7 @@ def ask(sock: socket.socket, path: str, message: dict[str, Any]) -> dict[str, An
         raise StartError(f"daemon {path}: does not answer") from None
     except OSError as error:
         raise StartError(f"daemon {path}: {error.strerror}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise StartError(f"daemon {path}: does not speak the protocol") from None
     if not isinstance(answer, dict):
         raise StartError(f"daemon {path}: does not speak the protocol")

@@ -79,7 +79,10 @@ def _embedded(arguments: argparse.Namespace) -> int:
         argv=arguments.program, policy=policy, mediation=arguments.mediate, guarded=plan.guarded,
         open_log=lambda: open_log(arguments.log, "all"), summary=arguments.summary,
     )
-    return supervise(task, program, set(arguments.keep_fd))
+    try:
+        return supervise(task, program, set(arguments.keep_fd))
+    except OSError as error:
+        raise StartError(f"cannot start: {error.strerror or error}") from error
 
 
 def _policy(argument: str | None) -> "Policy":

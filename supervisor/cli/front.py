@@ -1,7 +1,7 @@
 """The front of an embedded supervisor: starts the other two processes, then mirrors the program.
 
-The program is in our process group, so what a terminal sends reaches it by itself. What is sent to this process alone
-is passed on; a signal from a member of the group, or from the kernel, is not, because the program has it already.
+The program is in our process group, so what a terminal or `kill -PGID` sends reaches it by itself. What is sent to
+this process alone is passed on (`sentinel` knows which it was).
 """
 
 import json
@@ -12,11 +12,13 @@ import signal
 import socket
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final, NoReturn
 
 from shim.launch import EXIT_OWN_FAILURE, become, inherited_doors
+from supervisor.cli.sentinel import Sentinel
 from supervisor.daemon import embedded
-from supervisor.errors import StartError
+from supervisor.errors import StartError, TraceeGone
 from supervisor.kernel import process, seccomp
 from supervisor.kernel.hostfd import HostFd
 from supervisor.kernel.signals import SignalFile
@@ -26,7 +28,6 @@ _FAULTS: Final = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, s
 _MIRRORED: Final[set[int]] = {int(number) for number in signal.valid_signals() if number not in _FAULTS} - {
     signal.SIGKILL, signal.SIGSTOP,
 }
-_SI_KERNEL: Final = 0x80
 
 
 def supervise(task: embedded.Task, program: bytes, keep: set[int]) -> int:
@@ -35,23 +36,47 @@ def supervise(task: embedded.Task, program: bytes, keep: set[int]) -> int:
     Does not return when the program is killed by a signal: this process dies of the same.
     """
     doors = [number for number in inherited_doors() if number not in keep]
+    inherited = _inherited()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _MIRRORED)
     mine, theirs = socket.socketpair()
     sys.stdout.flush()
     sys.stderr.flush()
     supervisor = os.fork()
     if supervisor == 0:
-        _be_supervisor(task, program, doors, before, mine, theirs)
+        _be_supervisor(task, program, doors, before, mine, theirs, inherited)
     theirs.close()
+    let_go(inherited)
     seccomp.set_undumpable()
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     return _Front(mine, supervisor).mirror()
 
 
+def _inherited() -> list[int]:
+    """What the program will inherit beyond stdio: open in us, it would keep the program's pipes open."""
+    numbers = []
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if int(name) > 2 and os.get_inheritable(int(name)):
+                numbers.append(int(name))
+        except OSError:
+            continue  # the directory itself, closed by now
+    return numbers
+
+
+def let_go(inherited: list[int]) -> None:
+    """Hold neither the program's input and output nor what it inherits; stderr stays, for what we have to say."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1):
+        os.dup2(null, number)
+    os.close(null)
+    for number in inherited:
+        os.close(number)
+
+
 def _be_supervisor(
     task: embedded.Task, program: bytes, doors: list[int], mask: Iterable[int], mine: socket.socket,
-    theirs: socket.socket,
+    theirs: socket.socket, inherited: list[int],
 ) -> NoReturn:
     """The child: fork the launcher, and supervise it."""
     status = EXIT_OWN_FAILURE
@@ -65,6 +90,7 @@ def _be_supervisor(
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             become(there.fileno(), program, task.argv, doors)
         there.close()
+        let_go(inherited)
         status = embedded.run(task, child, here, theirs)
     except BaseException as error:  # nobody above would say it
         sys.stderr.write(f"supervise: the supervisor failed: {type(error).__name__}: {error}\n")
@@ -78,16 +104,17 @@ class _Front:
         self._channel = channel
         self._supervisor = supervisor
         self._signals = SignalFile(_MIRRORED)
+        self._sentinel = Sentinel()
+        self._poll = select.poll()
         self._program: HostFd | None = None
+        self._group = 0
         self._buffer = b""
 
     def mirror(self) -> int:
         """Until the program ends."""
-        poll = select.poll()
-        poll.register(self._channel, select.POLLIN)
-        poll.register(self._signals.fileno(), select.POLLIN)
+        self._poll.register(self._channel, select.POLLIN)
         while True:
-            for number, _ in poll.poll():
+            for number, _ in self._poll.poll():
                 if number == self._signals.fileno():
                     self._pass_on()
                 elif (status := self._listen()) is not None:
@@ -111,7 +138,11 @@ class _Front:
 
     def _take(self, message: dict[str, int]) -> int | None:
         if "pid" in message:
-            self._program = process.open_pidfd(message["pid"])
+            with suppress(TraceeGone):
+                self._program = process.open_pidfd(message["pid"])
+                self._group = message["pid"]
+            # Until now there was nobody to pass signals on to: they have waited.
+            self._poll.register(self._signals.fileno(), select.POLLIN)
         elif "stopped" in message:
             self._stop(message["stopped"])
         elif "exited" in message:
@@ -122,21 +153,23 @@ class _Front:
 
     def _pass_on(self) -> None:
         received = self._signals.read()
-        if received.number == signal.SIGCHLD or self._program is None:
+        if received.number == signal.SIGCHLD or received.pid == self._supervisor:
             return
-        if received.code == _SI_KERNEL or self._from_the_group(received.pid):
+        if self._sentinel.has(received.number) and not self._is_elsewhere(received.number):
             return
         self._send(received.number)
 
-    def _from_the_group(self, pid: int) -> bool:
-        """Was it sent by a member of our process group, to all of it? Then the program has it already."""
+    def _is_elsewhere(self, number: int) -> bool:
+        """Does the program need a SIGCONT to our group that it did not get, being in a group of its own by now? A
+        shell continues the job that it knows."""
         try:
-            return pid not in (0, os.getpid(), os.getppid()) and os.getpgid(pid) == os.getpgrp()
+            return number == signal.SIGCONT and os.getpgid(self._group) != os.getpgrp()
         except ProcessLookupError:
             return False
 
     def _send(self, number: int) -> None:
-        assert self._program is not None
+        if self._program is None:
+            return
         try:
             signal.pidfd_send_signal(self._program.fileno(), number)
         except (ProcessLookupError, PermissionError):
@@ -144,17 +177,20 @@ class _Front:
 
     def _stop(self, number: int) -> None:
         """The program was stopped: stop by the same signal, so that the shell sees what it would have seen."""
+        if number != signal.SIGSTOP:
+            # Our own copy of what stopped the group would stop us a second time.
+            while signal.sigtimedwait([number], 0):
+                self._sentinel.has(number)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
         os.kill(os.getpid(), number)
         signal.pthread_sigmask(signal.SIG_BLOCK, {number} & _MIRRORED)
-        # Here the shell has continued us. It continues the whole group; a program in a group of its own needs ours.
-        self._send(signal.SIGCONT)
+        # Here we have been continued; the SIGCONT that did it is still to be read, and passed on where it must be.
 
     def _abandoned(self) -> int:
         """The supervisor is gone: the program's calls fail now, and it is not ours to end it. Wait, and say so."""
-        sys.stderr.write("supervise: the supervisor ended before the program: its socket calls fail from now on\n")
         if self._program is None:
             raise StartError("the supervisor ended before the program was started")
+        sys.stderr.write("supervise: the supervisor ended before the program: its socket calls fail from now on\n")
         poll = select.poll()
         poll.register(self._program.fileno(), select.POLLIN)
         poll.register(self._signals.fileno(), select.POLLIN)

@@ -63,7 +63,7 @@ class Lines:
 def _decode(line: bytes) -> dict[str, Any]:
     try:
         message = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ProtocolError("message is not JSON") from None
     if not isinstance(message, dict):
         raise ProtocolError("message is not an object")

@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 import trio
@@ -24,7 +25,7 @@ from supervisor.daemon.handover import take_listener
 from supervisor.daemon.local import LocalControl
 from supervisor.daemon.reader import serve
 from supervisor.errors import StartError
-from supervisor.kernel import seccomp
+from supervisor.kernel import process, seccomp
 from supervisor.kernel.listener import Listener
 from supervisor.policy.engine import Policy
 from supervisor.syscalls.session import Event, Mediation, Session
@@ -59,6 +60,7 @@ def run(task: Task, child: int, channel: socket.socket, front: socket.socket) ->
     signal.pthread_sigmask(signal.SIG_SETMASK, set())
     seccomp.set_undumpable()
     seccomp.set_child_subreaper()
+    process.raise_descriptor_limit()
     write_line(front.fileno(), {"pid": child})
     listener = _take_over(child, channel)
     if listener is None:
@@ -76,13 +78,12 @@ def _take_over(child: int, channel: socket.socket) -> Listener | None:
         message = read_line(channel.fileno())
         listener = take_listener(child, message.get("listener"))
     except StartError as error:
-        try:
+        with suppress(OSError):
             write_line(channel.fileno(), {"error": str(error)})
-        except OSError:
-            pass
         return None
     else:
-        write_line(channel.fileno(), {"go": True})
+        with suppress(OSError):  # a launcher that was killed just now: its end is reported like any other
+            write_line(channel.fileno(), {"go": True})
         return listener
     finally:
         channel.close()
@@ -105,6 +106,7 @@ class _Embedded:
         self._child = child
         self._ended = trio.Event()
         self._front = front
+        self._parent = os.getppid()
         self._log = task.open_log()
         self._account = Account()
         self._waiting = Waiting()
@@ -151,6 +153,11 @@ class _Embedded:
                 self._tell(describe(status))
 
     def _tell(self, message: dict[str, object]) -> None:
+        if "continued" in message:
+            # Somebody else may have continued the program: a front that stopped with it must go on, too.
+            if os.getppid() == self._parent:
+                os.kill(self._parent, signal.SIGCONT)
+            return
         over = "exited" in message or "signaled" in message
         if over:
             self._let_go_of_the_terminal()
@@ -164,7 +171,8 @@ class _Embedded:
     def _let_go_of_the_terminal(self) -> None:
         """The command returns now: say what there is to say, and hold none of its pipes open."""
         if self._task.summary:
-            self._account.print(sys.stderr)
+            with suppress(OSError):  # nobody reads any more
+                self._account.print(sys.stderr)
         self._log.flush()
         null = os.open(os.devnull, os.O_RDWR)
         for number in (0, 1, 2):

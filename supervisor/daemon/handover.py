@@ -9,6 +9,7 @@ from supervisor.errors import StartError, SyscallError, TraceeGone
 from supervisor.kernel import process
 from supervisor.kernel.hostfd import HostFd
 from supervisor.kernel.listener import Listener
+from supervisor.tracee.proc import parse_filters
 
 _LINK = "anon_inode:seccomp notify"
 
@@ -32,6 +33,28 @@ def take_listener(pid: int, number: object) -> Listener:
     except BaseException:
         fd.close()
         raise
+
+
+def filters_of(pid: int) -> int:
+    """How many seccomp filters a process has loaded. StartError when it is gone."""
+    try:
+        with open(f"/proc/{pid}/status", "rb", buffering=0) as file:
+            return parse_filters(file.read())
+    except OSError as error:
+        raise StartError(f"the launcher is gone: {error.strerror}") from None
+
+
+def must_have_loaded(pid: int, before: int) -> None:
+    """Has this very process loaded a filter since `before` was counted? StartError otherwise.
+
+    Fact: a connection that a supervisor performs for a program carries the supervisor's pid, and the supervisor holds
+    the program's listener.
+    Consequence: a program that may reach a control socket could name its own listener there, and give itself another
+    policy.
+    Decision: only the process that has just put itself under a filter can hand a listener over.
+    """
+    if pid == os.getpid() or filters_of(pid) <= before:
+        raise StartError("the process at the other end has not loaded the filter: it may not hand over a listener")
 
 
 def as_listener(fd: HostFd) -> Listener:

@@ -29,6 +29,15 @@ def embedded_sockets() -> list[str]:
         return []
 
 
+def _remove_stale(directory: str) -> None:
+    """Remove the sockets of supervisors that were killed: their names say whose they were."""
+    for path in embedded_sockets():
+        pid = path.removeprefix(f"{directory}/{_PREFIX}").removesuffix(".sock")
+        if pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
+            with suppress(OSError):
+                os.unlink(path)
+
+
 class LocalControl:
     """Serves questions about sessions on a socket in the runtime directory, while its body runs."""
 
@@ -44,6 +53,7 @@ class LocalControl:
             info = os.stat(directory)
             if info.st_uid != os.geteuid() or info.st_mode & 0o022:
                 return  # somebody else's directory in /tmp
+            _remove_stale(directory)
             listener = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_STREAM)
             await listener.bind(self._path)
             os.chmod(self._path, 0o600)
@@ -52,7 +62,11 @@ class LocalControl:
 
     async def _accept(self, listener: trio.socket.SocketType) -> None:
         while True:
-            stream, _ = await listener.accept()
+            try:
+                stream, _ = await listener.accept()
+            except OSError:
+                await trio.sleep(0.1)  # out of descriptors: those in use will be returned
+                continue
             self._nursery.start_soon(answer_questions, trio.SocketStream(stream), self._sessions)
 
     async def __aexit__(

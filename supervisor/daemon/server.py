@@ -17,11 +17,11 @@ import trio
 from shim.filter import compile_filter
 from supervisor.daemon.audit import Log
 from supervisor.daemon.control import Lines, ProtocolError, answer
-from supervisor.daemon.handover import take_listener
+from supervisor.daemon.handover import filters_of, must_have_loaded, take_listener
 from supervisor.daemon.notify import notify
 from supervisor.daemon.reader import serve
 from supervisor.errors import StartError, UsageError
-from supervisor.kernel import seccomp
+from supervisor.kernel import process, seccomp
 from supervisor.policy.config import Config, ConfigErrors, parse_config
 from supervisor.policy.engine import ALLOW_ALL, Policy
 from supervisor.syscalls.plan import Plan, plan_for
@@ -48,6 +48,7 @@ class Server:
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT; then let calls in flight end, and close every listener."""
         seccomp.set_undumpable()
+        process.raise_descriptor_limit()
         listener = open_control_socket(self._path, self._config.daemon.group)
         try:
             with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
@@ -91,6 +92,8 @@ class Server:
                 await _try_to_say(lines, str(error))
             except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
                 pass  # gone: nothing was started that has not been handed over
+            except Exception as error:  # noqa: BLE001 - one client must not end the others' supervisor
+                await _try_to_say(lines, f"the daemon failed: {type(error).__name__}")
 
     def _may_ask(self, uid: int) -> bool:
         """Root and the daemon's own user; with a group, whoever the socket's mode lets in."""
@@ -109,13 +112,15 @@ class Server:
         mediation = message.get("mediation", "auto")
         if mediation not in _MEDIATIONS:
             raise ProtocolError(f"mediation {mediation!r}: expected auto or full")
+        pid = lines.peer()[0]
+        filters = filters_of(pid)
         policy = self._policy(message)
         plan = plan_for(policy, mediation)
         await lines.send({"filter": base64.b64encode(self._filter(plan)).decode()})
         answered = await lines.receive()
         if answered is None:
             return
-        pid = lines.peer()[0]
+        must_have_loaded(pid, filters)
         session = self._session(take_listener(pid, answered.get("listener")), policy, mediation, plan, pid, message)
         nursery.start_soon(self._serve, session)
         await lines.send({"go": True})

@@ -3,7 +3,7 @@
 from typing import Final
 
 from supervisor.abi.inet import IPPROTO_TCP, IPPROTO_UDP, SOCKADDR_IN_SIZE
-from supervisor.abi.socket import AF_INET, AF_INET6, SOCK_DGRAM, SOCK_STREAM
+from supervisor.abi.socket import AF_INET, AF_INET6, SOCK_DGRAM, SOCK_RAW, SOCK_STREAM
 from supervisor.families.provider import Target
 from supervisor.kernel.paths import ProgramPaths
 from supervisor.kernel.sockets import SocketKind
@@ -31,6 +31,8 @@ class Inet:
             if len(raw) < SOCKADDR_IN_SIZE or (action == "bind" and raw[4:8] != bytes(4)):
                 return address
             return parse_address(AF_INET.to_bytes(2, "little") + raw[2:])
+        if isinstance(address, Unspec) and action == "send" and (kind.family, kind.type) == (AF_INET6, SOCK_RAW):
+            return parse_address(AF_INET6.to_bytes(2, "little") + raw[2:])  # `rawv6_sendmsg` means it
         return address
 
     def is_hopeless(self, action: Action, kind: SocketKind, address: Address) -> bool:

@@ -5,8 +5,9 @@ directory and symbolic links make of them; and their peers see who made the call
 
 Connect and send: the path is opened as an O_PATH descriptor, once. What it turned out to be is what the policy judges,
 and the call goes to /proc/self/fd/N of that descriptor, so that no link changed in between can lead elsewhere.
-Bind: the string becomes the socket's name and is what peers answer to, so the program's own string is used from its
-own directory; judged is the resolved parent directory with the last component.
+Bind: the string becomes the socket's name and is what peers answer to, so the program's own string is used, from its
+own directory; judged is the resolved parent directory with the last component, and kept open: only beneath it can the
+socket be made (`ProgramPaths.bind`).
 """
 
 import errno
@@ -52,22 +53,29 @@ class Unix:
     def locate(self, action: Action, paths: ProgramPaths, address: Address, raw: bytes) -> Target:
         assert isinstance(address, UnixPath)
         if action == "bind":
-            return Target(_judged_for_bind(paths, address.path), raw)
+            return _located_for_bind(paths, address.path, raw)
         fd = paths.open_writable(address.path)
-        return Target(UnixPath(name_of(fd)), pack_address(UnixPath(b"/proc/self/fd/%d" % fd.fileno())), fd)
+        way = pack_address(UnixPath(b"/proc/self/fd/%d" % fd.fileno()))
+        return Target(UnixPath(_judged_name(paths, name_of(fd))), way, fd)
 
     def performed(self, _action: Action, _address: Address, raw: bytes) -> bytes:
         return raw
 
 
-def _judged_for_bind(paths: ProgramPaths, path: bytes) -> UnixPath:
+def _located_for_bind(paths: ProgramPaths, path: bytes, raw: bytes) -> Target:
     parent, _, last = path.rpartition(b"/")
     if not last:
         # "dir/" and "/": the kernel says ENOENT or EEXIST; nothing of it can be bound.
         raise SyscallError(errno.EADDRINUSE if not parent.strip(b"/") else errno.ENOENT)
     where = parent or (b"/" if path.startswith(b"/") else b".")
-    with paths.open(where, os.O_DIRECTORY) as directory:
-        return UnixPath(name_of(directory).rstrip(b"/") + b"/" + last)
+    directory = paths.open(where, os.O_DIRECTORY)
+    name = name_of(directory).rstrip(b"/") + b"/" + last
+    return Target(UnixPath(_judged_name(paths, name)), raw, directory)
+
+
+def _judged_name(paths: ProgramPaths, name: bytes) -> bytes:
+    """The name for the policy: one that no rule about paths can allow where the program makes its own mounts."""
+    return name if paths.is_home() else b"?" + name
 
 
 UNIX: Final = Unix()

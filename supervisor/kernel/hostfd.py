@@ -60,23 +60,31 @@ leaked: Final[list[int]] = []
 
 
 class Closer:
-    """Closes descriptors on a thread of its own, started when first needed."""
+    """Closes descriptors on threads of its own: one while all goes well, more while closes hang, up to a bound."""
+
+    _MOST: Final = 64
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[int | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
-        self._pending = 0
+        self._threads: list[threading.Thread] = []
+        self._idle = 0
+
+    @property
+    def threads(self) -> int:
+        return len(self._threads)
 
     def close(self, fd: HostFd) -> None:
         """Close soon. Never blocks."""
         if fd.closed:
             return
-        if self._thread is None:
-            with self._lock:
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._run, name="closer", daemon=True)
-                    self._thread.start()
+        with self._lock:
+            if self._idle > 0:
+                self._idle -= 1
+            elif len(self._threads) < self._MOST:
+                thread = threading.Thread(target=self._run, name="closer", daemon=True)
+                self._threads.append(thread)
+                thread.start()
         self._queue.put(fd.detach())
 
     def _run(self) -> None:
@@ -85,6 +93,17 @@ class Closer:
                 os.close(number)
             except OSError:
                 pass  # close(2) reports what happened to data; the number is free in every case
+            with self._lock:
+                self._idle += 1
+
+    def stop(self) -> None:
+        """Wait until everything is closed, and end the threads."""
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
+        self._threads.clear()
+        self._idle = 0
 
 
 closer: Final = Closer()

@@ -83,15 +83,22 @@ def acting_as(them: Credentials, us: Credentials) -> Iterator[None]:
     OSError when this process may not take that identity: nothing is performed then. Must not be left by anything that
     waits: the whole thread has the identity.
     """
-    _set_groups(them.groups)
+    # Only what differs: a daemon with a few capabilities may not be able to set ids that it need not set.
     try:
-        libc.syscall(_SETRESGID, _KEEP, them.gid, _KEEP)
-        libc.syscall(_SETRESUID, _KEEP, them.uid, _KEEP)
+        if them.groups != us.groups:
+            _set_groups(them.groups)
+        if them.gid != us.gid:
+            libc.syscall(_SETRESGID, _KEEP, them.gid, _KEEP)
+        if them.uid != us.uid:
+            libc.syscall(_SETRESUID, _KEEP, them.uid, _KEEP)
         _set_effective(them.capabilities)
         yield
     finally:
         # Raising the uid again gives back CAP_SETGID, which the rest needs.
-        libc.syscall(_SETRESUID, _KEEP, us.uid, _KEEP)
+        if them.uid != us.uid:
+            libc.syscall(_SETRESUID, _KEEP, us.uid, _KEEP)
         _set_effective(us.capabilities)
-        libc.syscall(_SETRESGID, _KEEP, us.gid, _KEEP)
-        _set_groups(us.groups)
+        if them.gid != us.gid:
+            libc.syscall(_SETRESGID, _KEEP, us.gid, _KEEP)
+        if them.groups != us.groups:
+            _set_groups(us.groups)

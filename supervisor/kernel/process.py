@@ -3,6 +3,8 @@
 import ctypes
 import errno
 import os
+import resource
+import signal
 from collections.abc import Sequence
 from typing import Final
 
@@ -17,6 +19,7 @@ _PIDFD_OPEN: Final = libc.number("pidfd_open")
 _PIDFD_GETFD: Final = libc.number("pidfd_getfd")
 _KCMP: Final = libc.number("kcmp")
 _TGKILL: Final = libc.number("tgkill")
+_PR_SET_PDEATHSIG: Final = 1
 _IOV_BATCH: Final = 1024
 
 
@@ -86,6 +89,8 @@ def _transfer(
     call: libc.CFunction, pid: int, buffer: bytearray, ranges: Sequence[tuple[int, int]]
 ) -> int:
     """One process_vm_* call a batch of ranges. The count moved; 0 when the very first byte was refused."""
+    if not buffer:
+        return 0
     base = libc.address_of(buffer)
     done = 0
     for start in range(0, len(ranges), _IOV_BATCH):
@@ -114,3 +119,15 @@ def _memory_error() -> Exception:
 def signal_thread(tgid: int, tid: int, number: int) -> None:
     """tgkill(2): ProcessLookupError when the thread is gone."""
     libc.syscall(_TGKILL, tgid, tid, number)
+
+
+def raise_descriptor_limit() -> None:
+    """Raise RLIMIT_NOFILE of this process to its hard limit: received descriptors past it are lost for good."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def die_with_parent(parent: int) -> None:
+    """prctl(PR_SET_PDEATHSIG): SIGKILL when the parent ends; at once when it has ended already."""
+    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) or os.getppid() != parent:
+        os._exit(0)

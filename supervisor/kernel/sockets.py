@@ -6,18 +6,29 @@ they were captured. A failure is the kernel's verdict on the program's call, so 
 
 import ctypes
 import errno
+import fcntl
 import os
 import socket as _socket
 import struct
+from functools import cache
 from typing import Final, NamedTuple
 
-from supervisor.abi.socket import SO_COOKIE, SO_DOMAIN, SO_PROTOCOL, SO_TYPE, SOCKADDR_STORAGE_SIZE, SOL_SOCKET
+from supervisor.abi.socket import (
+    SO_COOKIE,
+    SO_DOMAIN,
+    SO_LINGER,
+    SO_PROTOCOL,
+    SO_TYPE,
+    SOCKADDR_STORAGE_SIZE,
+    SOL_SOCKET,
+)
 from supervisor.errors import SyscallError
 from supervisor.kernel import libc
 from supervisor.kernel.hostfd import HostFd
 
 TIMEVAL: Final = struct.Struct("@ll")
 _INT: Final = struct.Struct("@i")
+_LINGER: Final = struct.Struct("@ii")
 _COOKIE: Final = struct.Struct("=Q")
 
 
@@ -65,6 +76,25 @@ def kind_of(fd: HostFd) -> SocketKind:
         get_int_option(fd, SOL_SOCKET, SO_TYPE),
         get_int_option(fd, SOL_SOCKET, SO_PROTOCOL),
     )
+
+
+def closes_at_once(fd: HostFd) -> bool:
+    """Is it a pipe, or a socket that does not linger? Asked of the descriptor alone: other files may hang at
+    close(2), and at fstat(2)."""
+    try:
+        fcntl.fcntl(fd.fileno(), fcntl.F_GETPIPE_SZ)
+    except OSError:
+        try:
+            return not lingers(fd)
+        except SyscallError:
+            return False
+    return True
+
+
+def lingers(fd: HostFd) -> bool:
+    """Does closing the last copy of this socket wait (SO_LINGER)?"""
+    on, seconds = _LINGER.unpack(get_option(fd, SOL_SOCKET, SO_LINGER, _LINGER.size))
+    return bool(on and seconds)
 
 
 def cookie_of(fd: HostFd) -> int:
@@ -151,3 +181,13 @@ def sendmsg(
         header.control = ctypes.cast(ctypes.c_char_p(control), ctypes.c_void_p)
         header.controllen = len(control)
     return _check(libc.sendmsg(fd.fileno(), ctypes.byref(header), ctypes.c_int(flags)))
+
+
+@cache
+def option_memory() -> int:
+    """net.core.optmem_max: the kernel answers ENOBUFS to control data past it (`sock_kmalloc`)."""
+    try:
+        with open("/proc/sys/net/core/optmem_max", "rb") as file:
+            return int(file.read())
+    except OSError:
+        return 128 * 1024

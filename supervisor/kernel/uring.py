@@ -144,6 +144,11 @@ class Ring:
                 libc.syscall(self._enter, self.fd.fileno(), 1, 0, 0, 0, 0)
             except InterruptedError:
                 continue
+            except OSError:
+                # Not taken: it must not be taken by the next call, when its descriptor may be another.
+                _U32.pack_into(self._rings, self._off.sq_tail, tail)
+                del self._pending[pending.ident]
+                raise
             break
         self.reap()
         return pending

@@ -68,6 +68,7 @@ def _judged(
         fd.close()
         return None
     if addr:
+        call.must_still_wait()
         call.write_address(raw, addr, addrlen)
     return InstallFd(fd, os.O_CLOEXEC if flags & SOCK_CLOEXEC else 0)
 
@@ -83,11 +84,23 @@ def _later(call: Call, fd: HostFd, kind: SocketKind, addr: int, addrlen: int, fl
 async def _wait(
     call: Call, fd: HostFd, kind: SocketKind, limit: float | None, addr: int, addrlen: int, flags: int
 ) -> Reply:
+    parked = call.session.waiting.parked
+    parked[fd] = call.thread.pidfd()
+    try:
+        return await _wait_parked(call, fd, kind, limit, addr, addrlen, flags)
+    finally:
+        parked.pop(fd, None)
+
+
+async def _wait_parked(
+    call: Call, fd: HostFd, kind: SocketKind, limit: float | None, addr: int, addrlen: int, flags: int
+) -> Reply:
     blocking = not sockets.is_nonblocking(fd)
     with trio.move_on_after(math.inf if limit is None else limit):
         while True:
             if blocking:
                 await trio.lowlevel.wait_readable(fd.fileno())
+            call.must_still_wait()
             try:
                 accepted = await call.session.waiting.accept(fd, flags & SOCK_NONBLOCK)
             except SyscallError as error:

@@ -20,12 +20,14 @@ def bind(call: Call, sockfd: int, addr: int, addrlen: int) -> Reply | Later:
     """bind(2): `__sys_bind` looks at the descriptor and whether it is a socket, then at the address."""
     fd, kind = call.take_socket(sockfd)
     raw = call.capture_address(addr, addrlen)
+    call.session.waiting.drop_the_dead()
     return settle(call, "bind", kind, raw, partial(_perform_bind, call, fd, kind))
 
 
 def _perform_bind(call: Call, fd: HostFd, kind: SocketKind, target: Target) -> Reply | Later:
     if isinstance(target.judged, UnixPath):
-        return Later(partial(_bind_path, call, fd, target.raw))
+        assert target.keep is not None
+        return Later(partial(_bind_path, call, fd, target.raw, target.keep))
     with as_program(call):
         if kind.family == AF_NETLINK:
             bind_as_program(call, fd, target.raw)
@@ -34,8 +36,9 @@ def _perform_bind(call: Call, fd: HostFd, kind: SocketKind, target: Target) -> R
     return Value(0)
 
 
-async def _bind_path(call: Call, fd: HostFd, raw: bytes) -> Reply:
-    await trio.to_thread.run_sync(program_paths(call).bind, fd, raw, call.thread.status().umask)
+async def _bind_path(call: Call, fd: HostFd, raw: bytes, directory: HostFd) -> Reply:
+    umask = call.thread.status().umask
+    await trio.to_thread.run_sync(program_paths(call).bind, fd, raw, umask, directory, limiter=call.session.lookups)
     return Value(0)
 
 
@@ -45,6 +48,7 @@ def listen(call: Call, sockfd: int, backlog: int) -> Reply | Later:
     A unix socket remembers who made it listen (its peers' SO_PEERCRED): left to the kernel where it may be.
     """
     fd, kind = call.take_socket(sockfd)
+    call.session.waiting.drop_the_dead()
     if may_continue(call, "bind", kind):
         return Continue()
     if kind.family in (AF_INET, AF_INET6) and kind.type == SOCK_STREAM:

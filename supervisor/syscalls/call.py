@@ -5,7 +5,7 @@ import time
 from typing import Final
 
 from supervisor.abi.seccomp import Notification
-from supervisor.abi.socket import SOCKADDR_STORAGE_SIZE
+from supervisor.abi.socket import SOCK_STREAM, SOCKADDR_STORAGE_SIZE
 from supervisor.errors import SyscallError, TraceeGone
 from supervisor.kernel import sockets
 from supervisor.kernel.hostfd import HostFd, closer
@@ -141,10 +141,20 @@ class Call:
         """Close our copies of the program's sockets. Before the answer: the program may close its own right after it,
         and must see what that does (EOF at the peer, a port that is free again)."""
         for fd in self.owned:
-            fd.close()
+            if self.kind is not None and self.kind.type == SOCK_STREAM and _lingers(fd):
+                closer.close(fd)
+            else:
+                fd.close()
         self.owned.clear()
 
     def close(self) -> None:
         """Let go of everything of the program's."""
         self.let_go()
         self.thread.close()
+
+
+def _lingers(fd: HostFd) -> bool:
+    try:
+        return sockets.lingers(fd)
+    except SyscallError:
+        return False  # an O_PATH descriptor of a look-up

@@ -30,17 +30,18 @@ def connect(call: Call, sockfd: int, addr: int, addrlen: int) -> Reply | Later:
 
 def _perform(call: Call, fd: HostFd, kind: SocketKind, target: Target) -> Reply | Later:
     # Nobody asks who connects an inet socket.
-    with nullcontext() if kind.family in (AF_INET, AF_INET6) else as_program(call):
-        if kind.type in (SOCK_DGRAM, SOCK_RAW):
-            # Sets an address and a route: it never waits, so the plain call is safe.
+    acting = nullcontext if kind.family in (AF_INET, AF_INET6) else partial(as_program, call)
+    if kind.type in (SOCK_DGRAM, SOCK_RAW):
+        # Sets an address and a route: it never waits, so the plain call is safe.
+        with acting():
             sockets.connect(fd, target.raw)
-            return Value(0)
-        if sockets.is_nonblocking(fd):
-            result = call.session.waiting.connect_now(fd, target.raw)
-            if result != -errno.EINTR:
-                return _reply(result)
-            # The flag was cleared just then: it is a blocking connect after all.
-        connecting = call.session.waiting.connect(fd, target.raw)
+        return Value(0)
+    if sockets.is_nonblocking(fd):
+        result = call.session.waiting.connect_now(fd, target.raw, acting)
+        if result != -errno.EINTR:
+            return _reply(result)
+        # The flag was cleared just then: it is a blocking connect after all.
+    connecting = call.session.waiting.connect(fd, target.raw, acting)
     if connecting.result == -errno.EALREADY and not sockets.is_nonblocking(fd):
         # A blocking connect that comes again after a signal, or a second thread's: the kernel waits with it.
         return _waiting(call, fd, kind, target, None)

@@ -7,7 +7,7 @@ under its label and its uid.
 import errno
 
 from supervisor.abi.inet import IPPROTO_MPTCP
-from supervisor.abi.socket import AF_INET, AF_INET6, SOCK_TYPE_MASK
+from supervisor.abi.socket import AF_INET, AF_INET6, AF_UNIX, SOCK_DGRAM, SOCK_RAW, SOCK_TYPE_MASK
 from supervisor.errors import SyscallError
 from supervisor.kernel.sockets import SocketKind
 from supervisor.syscalls.call import Call, Denied
@@ -32,4 +32,7 @@ def socketpair(call: Call, domain: int, type_: int, protocol: int, _sv: int) -> 
 
 
 def _judge(call: Call, domain: int, type_: int, protocol: int) -> None:
-    call.judge("socket", SocketKind(domain, type_ & SOCK_TYPE_MASK, protocol), None)
+    made = type_ & SOCK_TYPE_MASK
+    if domain == AF_UNIX and made == SOCK_RAW:
+        made = SOCK_DGRAM  # what the kernel makes of it
+    call.judge("socket", SocketKind(domain, made, protocol), None)

@@ -1,15 +1,14 @@
 """SCM_RIGHTS and SCM_CREDENTIALS of a message that we send for a program."""
 
 import errno
-import fcntl
 import os
 import struct
 from typing import Final
 
 from supervisor.abi.socket import SCM_CREDENTIALS, SCM_MAX_FD, SCM_RIGHTS, SOL_SOCKET
 from supervisor.errors import SyscallError
-from supervisor.kernel import sockets
 from supervisor.kernel.hostfd import HostFd, closer
+from supervisor.kernel.sockets import closes_at_once
 from supervisor.sockets.control import ControlMessage, pack_control, pack_rights, parse_control, parse_rights
 from supervisor.syscalls.call import Call
 
@@ -30,23 +29,11 @@ class Translated:
         for fd in self._passed:
             # The program may expect to see the effect of closing its own copy at once; but of files whose close can
             # hang (FUSE) no answer may depend.
-            if _closes_at_once(fd):
+            if closes_at_once(fd):
                 fd.close()
             else:
                 closer.close(fd)
         self._passed.clear()
-
-
-def _closes_at_once(fd: HostFd) -> bool:
-    """A socket or a pipe: asked of the descriptor alone, without its file system."""
-    try:
-        fcntl.fcntl(fd.fileno(), fcntl.F_GETPIPE_SZ)
-    except OSError:
-        try:
-            sockets.kind_of(fd)
-        except SyscallError:
-            return False
-    return True
 
 
 def translate(call: Call, raw: bytes) -> Translated:
@@ -95,7 +82,7 @@ def _checked(call: Call, message: ControlMessage) -> ControlMessage:
         raise SyscallError(errno.EINVAL)
     pid, uid, gid = _UCRED.unpack(message.data)
     status = call.thread.status()
-    able = status.credentials.capabilities
+    able = call.thread.credentials().capabilities
     if not (
         (pid == status.tgid or able & _CAP_SYS_ADMIN)
         and (uid in status.uids[:3] or able & _CAP_SETUID)

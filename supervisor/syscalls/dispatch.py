@@ -62,12 +62,10 @@ async def _serve_waiting(call: Call, later: Later) -> None:
         if watch.gone:
             raise TraceeGone
         _commit(call, reply)
-    except trio.Cancelled:
-        call.close()  # the daemon ends: its listener closes, and the kernel answers ENOSYS
-        raise
     except Exception as error:  # noqa: BLE001 - see above
         _fail(call, error)
     finally:
+        call.close()  # also when the daemon ends: its listener closes, and the kernel answers ENOSYS
         watch.close()
         call.session.waiting_calls -= 1
 
@@ -182,13 +180,18 @@ def _fail(call: Call, error: Exception) -> None:
     code = session.policy.errno
     match error:
         case TraceeGone():
-            call.close()
-            return
+            if not _still_waits(call):
+                call.close()
+                return
+            how, call.note, call.wants_event = "failed", "the thread could not be looked at", True
         case SyscallError():
             code = error.errno
         case Denied(verdict=verdict):
             how, call.verdict, code = "refused", verdict, verdict.errno
             session.refusals += 1
+        case _ if not _still_waits(call):
+            call.close()  # whatever went wrong with a call that is gone
+            return
         case _:
             how, call.note, call.wants_event = "failed", _describe(error), True
             session.refusals += 1
@@ -203,7 +206,16 @@ def _fail(call: Call, error: Exception) -> None:
     call.close()
 
 
+def _still_waits(call: Call) -> bool:
+    try:
+        return call.session.listener.valid(call.ident)
+    except OSError:
+        return False
+
+
 def _describe(error: Exception) -> str:
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
     if isinstance(error, CannotServe):
         return str(error)
     trace = error.__traceback__

@@ -2,6 +2,7 @@
 
 import errno
 import math
+from contextlib import suppress
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -10,8 +11,11 @@ import trio
 from supervisor.abi.inet import (
     IP_OPTIONS,
     IP_RETOPTS,
+    IPPROTO_MPTCP,
+    IPPROTO_TCP,
     IPV6_2292PKTOPTIONS,
     IPV6_2292RTHDR,
+    IPV6_FLOWLABEL_MGR,
     IPV6_RTHDR,
     SOL_IP,
     SOL_IPV6,
@@ -53,12 +57,14 @@ from supervisor.syscalls.settle import as_program, look_up, may_continue
 
 CHUNK: Final = 256 * 1024
 """What is held of a stream's data at a time: a program may send a gigabyte in one call."""
+CHUNKS_IN_A_ROW: Final = 8
+"""After so many, others get their turn."""
 LARGEST_DATAGRAM: Final = 16 * 1024 * 1024
 INT_MAX: Final = 0x7FFFFFFF
 MAX_RW_COUNT: Final = 0x7FFFF000
 DIVERTING: Final = frozenset({
     (SOL_IP, IP_OPTIONS), (SOL_IP, IP_RETOPTS), (SOL_IPV6, IPV6_RTHDR), (SOL_IPV6, IPV6_2292RTHDR),
-    (SOL_IPV6, IPV6_2292PKTOPTIONS),
+    (SOL_IPV6, IPV6_2292PKTOPTIONS), (SOL_IPV6, IPV6_FLOWLABEL_MGR),
 })
 """Options and control messages that send an allowed connection's packets somewhere else first (source routes)."""
 USER_END: Final = libc.ARCHITECTURE.user_end if libc.ARCHITECTURE is not None else 0
@@ -92,12 +98,13 @@ class Sending:
         control = message.control
         self.control = translate(call, control) if kind.family == AF_UNIX else Translated(control, [])
 
-    def attempt(self) -> bool:
-        """Send what goes now. True when the call is complete; SyscallError, of which EAGAIN means: wait."""
-        while True:
+    def attempt(self) -> None:
+        """Send what goes now, a few chunks at most. SyscallError when nothing did; `must_wait` knows what to do."""
+        for _ in range(CHUNKS_IN_A_ROW):
             size = min(self.total - self.sent, CHUNK if self.stream else LARGEST_DATAGRAM)
             last = self.sent + size == self.total
             data = self._read(size)
+            self.call.must_still_wait()  # or the data may be another's, who got the thread's id
             flags = self.message.flags | MSG_DONTWAIT | MSG_NOSIGNAL
             flags &= ~(MSG_ZEROCOPY | MSG_BATCH) if last else ~(MSG_ZEROCOPY | MSG_BATCH | MSG_EOR | MSG_OOB)
             unreadable = self.total - self.sent - len(data) if len(data) < size or not self.stream else 0
@@ -105,16 +112,16 @@ class Sending:
                 count = self._send(data, flags, unreadable)
             except SyscallError:
                 if self.sent:
-                    return True  # what went out counts; the error comes again with the next call
+                    return  # what went out counts; the error comes again with the next call
                 raise
             self.sent += count
             if self.sent >= self.total or not self.stream:
-                return True
+                return
             self.name = None if self.stream else self.name
             self.control.close()
             self.control = Translated(b"", [])
             if unreadable:
-                return True
+                return
 
     def must_wait(self, error: SyscallError) -> bool:
         """Is this how the kernel says that a blocking call would wait here?
@@ -210,7 +217,8 @@ class _Batch:
         while self.count < self.vlen:
             at = self.msgvec + self.count * MMSGHDR_SIZE
             try:
-                reply = _send_one(self.call, self.fd, self.kind, _capture(self.call, at, self.flags))
+                message = _capture(self.call, at, self.flags)
+                reply = _perform(self.call, self.fd, self.kind, message, _destination(self.kind, message))
                 if isinstance(reply, Later):
                     self.waiting = reply
                     return Later(partial(self._wait, at, reply), self._interrupted)
@@ -309,20 +317,24 @@ def _send_one(call: Call, fd: HostFd, kind: SocketKind, message: Message) -> Rep
         if address is not None and not hopeless:
             call.judge("send", kind, address)
         return Continue()
+    return _perform(call, fd, kind, message, address)
+
+
+def _perform(
+    call: Call, fd: HostFd, kind: SocketKind, message: Message, address: Address | None
+) -> Value | Fail | Later:
+    """Judge and send one message ourselves."""
     _refuse_diverting(call, kind, message)
     provider = provider_of(kind.family)
     if address is None or message.name is None:
-        call.must_still_wait()
         return _start(Sending(call, fd, kind, message, message.name))
-    if hopeless:
-        call.must_still_wait()
+    if provider.is_hopeless("send", kind, address):
         return _start(Sending(call, fd, kind, message, message.name))
     if provider.needs_lookup(address):
         return after(partial(_looked_up, call, fd, kind, message, address))
     action: Action = "connect" if _opens(kind, message) else "send"
     call.address = address
     call.judge(action, kind, address)
-    call.must_still_wait()
     return _start(Sending(call, fd, kind, message, provider.performed(action, address, message.name)))
 
 
@@ -336,7 +348,9 @@ def _destination(kind: SocketKind, message: Message) -> Address | None:
 
     Stream sockets ignore a name or refuse it (EISCONN), except with MSG_FASTOPEN.
     """
-    if message.name is None or (kind.type == SOCK_STREAM and not _opens(kind, message)):
+    plain = kind.family == AF_UNIX or kind.protocol in (IPPROTO_TCP, IPPROTO_MPTCP)
+    ignores_names = kind.type == SOCK_STREAM and plain
+    if message.name is None or (ignores_names and not _opens(kind, message)):
         return None
     address = provider_of(kind.family).address("send", kind, message.name)
     if isinstance(address, Unspec) and kind.family == AF_INET6:
@@ -362,11 +376,10 @@ async def _looked_up(call: Call, fd: HostFd, kind: SocketKind, message: Message,
     call.address = address
     call.judge("send", kind, target.judged)
     call.performed = target.judged
-    call.must_still_wait()
     return _start(Sending(call, fd, kind, message, target.raw))
 
 
-def _start(sending: Sending) -> Reply | Later:
+def _start(sending: Sending) -> Value | Later:
     """Send now, or become a task where the program's socket blocks."""
     try:
         sending.attempt()
@@ -420,7 +433,8 @@ def _interrupted(sending: Sending) -> Reply:
 def _with_signal(sending: Sending, error: SyscallError) -> SyscallError:
     """We send with MSG_NOSIGNAL: the signal of a broken stream is for the thread that asked."""
     if error.errno == errno.EPIPE and sending.stream and not sending.message.flags & MSG_NOSIGNAL:
-        sending.call.thread.send_sigpipe()
+        with suppress(PermissionError):
+            sending.call.thread.send_sigpipe()
     return error
 
 

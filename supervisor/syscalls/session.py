@@ -5,9 +5,11 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
+import trio
+
 from supervisor.kernel.identity import Credentials, effective_capabilities, own_credentials
 from supervisor.kernel.listener import Listener
-from supervisor.kernel.sockets import SocketKind
+from supervisor.kernel.sockets import SocketKind, option_memory
 from supervisor.policy.engine import Policy
 from supervisor.policy.verdict import Verdict
 from supervisor.sockets.address import Address
@@ -76,4 +78,6 @@ class Session:
         self.unrecorded = 0
         self.tgids: Final[dict[int, int]] = {}
         # A guard against allocations, as in the seed: larger control data is ENOBUFS.
-        self.control_limit: Final = MAX_CONTROL
+        self.control_limit: Final = min(MAX_CONTROL, option_memory())
+        # Look-ups that hang are this session's own trouble.
+        self.lookups: Final = trio.CapacityLimiter(8)

@@ -71,6 +71,7 @@ def _decide(call: Call, action: Action, kind: SocketKind, target: Target, perfor
     call.judge(action, kind, target.judged)
     if target.judged != call.address:
         call.performed = target.judged
+    identity_of(call)  # read now: what is learned of the thread after the next line may be another's
     call.must_still_wait()
     return perform(target)
 
@@ -85,7 +86,19 @@ async def _look_up_and_decide(
 async def look_up(call: Call, action: Action, provider: Provider, address: Address, raw: bytes) -> Target:
     """Look an address up on a worker thread, with the program's rights. What it keeps open belongs to the call."""
     paths = program_paths(call)
-    target = await trio.to_thread.run_sync(provider.locate, action, paths, address, raw, abandon_on_cancel=True)
+    abandoned = False
+
+    def locate() -> Target:
+        target = provider.locate(action, paths, address, raw)
+        if abandoned and target.keep is not None:
+            target.keep.close()
+        return target
+
+    try:
+        target = await trio.to_thread.run_sync(locate, abandon_on_cancel=True, limiter=call.session.lookups)
+    except trio.Cancelled:
+        abandoned = True
+        raise
     if target.keep is not None:
         call.owned.append(target.keep)
     return target

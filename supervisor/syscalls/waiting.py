@@ -2,9 +2,11 @@
 
 import errno
 import os
+import select
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 import trio
@@ -15,6 +17,8 @@ from supervisor.kernel import libc
 from supervisor.kernel.alarm import Alarm, interruptible
 from supervisor.kernel.hostfd import HostFd
 from supervisor.kernel.uring import Pending, Ring
+
+Acting = Callable[[], AbstractContextManager[None]]
 
 _WAKE: Final = signal.SIGUSR2
 _WAKE_AGAIN: Final = 0.005
@@ -27,6 +31,27 @@ class Waiting:
         self.ring = _open_ring() if use_uring else None
         interruptible()
         self._alarm = Alarm()
+        # Calls that are parked with a copy of a listening socket: by our copy, the pidfd of the thread that waits.
+        self.parked: dict[HostFd, HostFd] = {}
+
+    def drop_the_dead(self) -> None:
+        """Let go of the listening sockets of calls whose thread has ended.
+
+        Fact: a listening socket lives as long as any copy of it. Its program may be dead and reaped before we have
+        seen that.
+        Consequence: its successor's bind would be EADDRINUSE.
+        Decision: look before every bind and listen; a poll of the pidfds that are parked.
+        """
+        if not self.parked:
+            return
+        poll = select.poll()
+        for pidfd in self.parked.values():
+            poll.register(pidfd.fileno(), select.POLLIN)
+        dead = {number for number, _ in poll.poll(0)}
+        for fd in [fd for fd, pidfd in self.parked.items() if pidfd.fileno() in dead]:
+            del self.parked[fd]
+            trio.lowlevel.notify_closing(fd.fileno())
+            fd.close()
 
     async def run(self) -> None:
         """Hand out completions, for ever."""
@@ -43,14 +68,17 @@ class Waiting:
             trio.lowlevel.notify_closing(self.ring.eventfd.fileno())
             self.ring.close()
 
-    def connect_now(self, fd: HostFd, address: bytes) -> int:
+    def connect_now(self, fd: HostFd, address: bytes, acting: Acting = nullcontext) -> int:
         """connect(2) on a socket that should not block: 0 or a negative errno, EINTR when it would have blocked."""
-        with self._alarm:
+        with acting(), self._alarm:
             return -libc.get_errno() if libc.connect(fd.fileno(), address, len(address)) else 0
 
-    def connect(self, fd: HostFd, address: bytes) -> "Connecting":
-        """Start connect(2), blocking or not as the file's own flags say."""
-        return _InRing(self.ring, fd, address) if self.ring is not None else _InThread(fd, address)
+    def connect(self, fd: HostFd, address: bytes, acting: Acting = nullcontext) -> "Connecting":
+        """Start connect(2), blocking or not as the file's own flags say, with the identity that `acting` enters."""
+        if self.ring is None:
+            return _InThread(fd, address, acting)
+        with acting():
+            return _InRing(self.ring, fd, address)
 
     async def accept(self, fd: HostFd, flags: int) -> tuple[HostFd, bytes]:
         """accept4(2) of a connection that is there, and the peer's address. SyscallError(EAGAIN) when there is none.
@@ -122,14 +150,17 @@ class _InRing(Connecting):
 
 
 class _InThread(Connecting):
-    def __init__(self, fd: HostFd, address: bytes) -> None:
+    def __init__(self, fd: HostFd, address: bytes, acting: Acting) -> None:
         self.result = None
         self._fd = fd
+        self._acting = acting
         self._address = address
 
     async def wait(self) -> int:
         def call() -> int:
-            self.result = -libc.get_errno() if libc.connect(self._fd.fileno(), self._address, len(self._address)) else 0
+            with self._acting():
+                failed = libc.connect(self._fd.fileno(), self._address, len(self._address))
+                self.result = -libc.get_errno() if failed else 0
             if self.result == -errno.EINTR:
                 self.result = None
             return 0

@@ -39,6 +39,12 @@ def parse_status(text: bytes) -> Status:
         raise ValueError(f"no such line in /proc/PID/status: {error}") from None
 
 
+def parse_filters(text: bytes) -> int:
+    """The Seccomp_filters line (5.9) of proc_pid_status(5); 0 where there is none."""
+    _, found, rest = text.partition(b"Seccomp_filters:\t")
+    return int(rest.split(None, 1)[0]) if found else 0
+
+
 def parse_state(stat: bytes) -> str:
     """The state letter of proc_pid_stat(5). The name before it may hold anything, so count from its last ')'."""
     return chr(stat[stat.rindex(b")") + 2])

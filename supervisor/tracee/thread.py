@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 import signal
+from functools import cache
 from typing import Final
 
 from supervisor.errors import CannotServe, SyscallError, TraceeGone
@@ -85,8 +86,20 @@ class Thread:
         return self._status
 
     def credentials(self) -> Credentials:
-        """Who it is now."""
-        return self.status().credentials
+        """Who it is now, in terms of our user namespace.
+
+        Capabilities in /proc are those of its own user namespace; in another one than ours they are worth nothing here.
+        """
+        credentials = self.status().credentials
+        return credentials if self.shares_namespace("user") else credentials._replace(capabilities=0)
+
+    def shares_namespace(self, name: str) -> bool:
+        """Is it in our namespace of this name ("user", "mnt")? Where that cannot be seen, it is taken for another."""
+        try:
+            theirs = os.stat(f"/proc/{self.tid}/ns/{name}")
+        except OSError:
+            return False
+        return (theirs.st_dev, theirs.st_ino) == _own_namespace(name)
 
     def is_alone(self) -> bool:
         """Is it the only thread of its process? A directory's link count is its entries and two: cheaper than text."""
@@ -97,10 +110,12 @@ class Thread:
 
     def table_is_full(self) -> bool:
         """Would the next descriptor be EMFILE? The directory's size is the count of open ones (6.2; 0 before, and then
-        nothing is known). Exact but for descriptors above a limit that was lowered."""
+        nothing is known)."""
         try:
-            count = os.stat(f"/proc/{self.tid}/fd").st_size
-            return count >= resource.prlimit(self.tid, resource.RLIMIT_NOFILE)[0] if count else False
+            limit = resource.prlimit(self.tid, resource.RLIMIT_NOFILE)[0]
+            if os.stat(f"/proc/{self.tid}/fd").st_size < limit:
+                return False
+            return sum(int(number) < limit for number in os.listdir(f"/proc/{self.tid}/fd")) >= limit
         except (OSError, ValueError):
             return False
 
@@ -126,8 +141,10 @@ class StateFile:
     def __init__(self, tid: int) -> None:
         try:
             self._fd = HostFd(os.open(f"/proc/{tid}/stat", os.O_RDONLY | os.O_CLOEXEC))
-        except OSError:
+        except (FileNotFoundError, ProcessLookupError):
             raise TraceeGone from None
+        except OSError as error:
+            raise CannotServe(f"state of thread {tid}: {error.strerror}") from error
 
     def letter(self) -> str:
         """The letter now. TraceeGone when the thread is no more."""
@@ -138,6 +155,12 @@ class StateFile:
 
     def close(self) -> None:
         self._fd.close()
+
+
+@cache
+def _own_namespace(name: str) -> tuple[int, int]:
+    ours = os.stat(f"/proc/self/ns/{name}")
+    return ours.st_dev, ours.st_ino
 
 
 def _open(tid: int) -> HostFd:

@@ -12,7 +12,7 @@ from tests.conformance.address import in4, port_of
 from tests.conformance.case import case
 from tests.conformance.kinds import LISTENING, NAMED, PLAIN, STREAM_PATH, TCP4, UDP4
 from tests.conformance.memory import Int, Memory
-from tests.conformance.raw import must, syscall
+from tests.conformance.raw import Result, must, syscall
 
 CLONE_VM, CLONE_FS, CLONE_FILES, CLONE_VFORK = 0x100, 0x200, 0x400, 0x4000
 PROGRAM = """
@@ -64,19 +64,20 @@ def vforked_and_executed(c):
         c.note("status", process.wait())
 
 
-def share_memory(body, flags):
-    """Run the body in a process that shares this one's memory while this thread waits (CLONE_VFORK)."""
+def share_memory(body, flags) -> str:
+    """Run the body in a process that shares this one's memory while this thread waits (CLONE_VFORK): how it ended."""
     stack = Memory(1 << 18)
-    python = ctypes.PyDLL(None)
+    python = ctypes.PyDLL(None, use_errno=True)
     python.clone.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p]
     entry = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(lambda _: body())
     top = (stack.end - 256) & ~0xFF
     pid = python.clone(ctypes.cast(entry, ctypes.c_void_p), top, flags | CLONE_VM | CLONE_VFORK | signal.SIGCHLD, None)
-    _, status = os.waitpid(pid, 0)
-    return status
+    if pid < 0:
+        return str(Result(-1, ctypes.get_errno()))
+    return f"exit {os.waitpid(pid, 0)[1] >> 8}"
 
 
-@case("own table", "shared table", call="connect")
+@case("own-table", "shared-table", call="connect")
 def memory_shared(c):
     """A vforked child that shares memory, and not or too the descriptors, makes socket, bind, listen and connect."""
     server = c.server(kind=TCP4)
@@ -87,16 +88,18 @@ def memory_shared(c):
         results.append(str(syscall("bind", fd.value, in4(), 16)))
         results.append(str(syscall("connect", fd.value, server.address, 16)))
         results.append(str(syscall("getpeername", fd.value, Memory(16), Int(16))))
-        if c.variant == "own table":
+        if c.variant == "own-table":
             results.append(str(syscall("sendto", fd.value, b"vfork", 5, 0, None, 0)))
         else:
             c.own(fd.value)
         return 7
 
-    c.note("status", share_memory(body, CLONE_FILES if c.variant == "shared table" else 0) >> 8)
+    c.note("child", share_memory(body, CLONE_FILES if c.variant == "shared-table" else 0))
     c.note("results", results)
+    if not results:
+        return
     peer = c.accept(server.fd, None).value
-    if c.variant == "own table":
+    if c.variant == "own-table":
         c.recvfrom(peer)
     else:
         c.getpeername(c.owned[1], label="the parent's copy")

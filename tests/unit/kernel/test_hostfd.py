@@ -86,9 +86,7 @@ def test_it_is_no_number():
 def closer():
     closer = Closer()
     yield closer
-    if closer._thread is not None:
-        closer._queue.put(None)
-        closer._thread.join()
+    closer.stop()
 
 
 def test_the_closer_closes(closer):
@@ -101,16 +99,13 @@ def test_the_closer_closes(closer):
     os.close(reader)
 
 
-def test_the_closer_has_one_thread_when_it_is_needed(closer):
+def test_the_closer_has_no_thread_until_it_is_needed(closer):
     with HostFd(null()) as fd:
         fd.close()
         closer.close(fd)
-    assert closer._thread is None
+    assert closer.threads == 0
     closer.close(HostFd(null()))
-    thread = closer._thread
-    closer.close(HostFd(null()))
-    assert closer._thread is thread
-    assert thread.daemon
+    assert closer.threads == 1
 
 
 def test_the_closer_survives_a_number_that_is_not_open(closer):
@@ -121,19 +116,31 @@ def test_the_closer_survives_a_number_that_is_not_open(closer):
     os.close(reader)
 
 
-def test_nobody_waits_for_a_socket_that_lingers(closer):
+def lingering():
+    """A socket whose close(2) waits for a second: there is data that nobody takes."""
     with socket.create_server(("127.0.0.1", 0), backlog=1) as server, socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 1))
         client.connect(server.getsockname())
+        peer, _ = server.accept()
         client.setblocking(False)
         with suppress(BlockingIOError):
             while True:
                 client.send(bytes(65536))
-        fd = HostFd(client.detach())
-        started = time.monotonic()
-        closer.close(fd)
-        quick = time.monotonic() - started
-        closer._queue.put(None)
-        closer._thread.join()
-        slow = time.monotonic() - started
+        return HostFd(client.detach()), peer
+
+
+def test_nobody_waits_for_a_socket_that_lingers(closer):
+    fd, peer = lingering()
+    started = time.monotonic()
+    closer.close(fd)
+    # Nor does what is closed after it.
+    reader, writer = os.pipe()
+    closer.close(HostFd(writer))
+    assert os.read(reader, 1) == b""
+    quick = time.monotonic() - started
+    os.close(reader)
+    closer.stop()
+    slow = time.monotonic() - started
+    peer.close()
     assert quick < 0.5 < slow
+    assert closer.threads == 0
