@@ -13,9 +13,9 @@ import socket
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
-from shim.launch import EXIT_OWN_FAILURE, become, inherited_doors
+from shim.launch import EXIT_OWN_FAILURE, become, inherited_doors, write_line
 from supervisor.cli.sentinel import Sentinel
 from supervisor.daemon import embedded
 from supervisor.errors import StartError, TraceeGone
@@ -93,7 +93,8 @@ def _be_supervisor(
         let_go(inherited)
         status = embedded.run(task, child, here, theirs)
     except BaseException as error:  # nobody above would say it
-        sys.stderr.write(f"supervise: the supervisor failed: {type(error).__name__}: {error}\n")
+        with suppress(OSError):
+            write_line(theirs.fileno(), {"failed": f"{type(error).__name__}: {error}"})
     finally:
         sys.stderr.flush()
         os._exit(status)
@@ -108,6 +109,7 @@ class _Front:
         self._poll = select.poll()
         self._program: HostFd | None = None
         self._group = 0
+        self._failure = ""
         self._buffer = b""
 
     def mirror(self) -> int:
@@ -136,7 +138,7 @@ class _Front:
                 return status
         return None
 
-    def _take(self, message: dict[str, int]) -> int | None:
+    def _take(self, message: dict[str, Any]) -> int | None:
         if "pid" in message:
             with suppress(TraceeGone):
                 self._program = process.open_pidfd(message["pid"])
@@ -146,7 +148,9 @@ class _Front:
         elif "stopped" in message:
             self._stop(message["stopped"])
         elif "exited" in message:
-            return message["exited"]
+            return int(message["exited"])
+        elif "failed" in message:
+            self._failure = str(message["failed"])
         elif "signaled" in message:
             _die_of(message["signaled"])
         return None
@@ -186,11 +190,14 @@ class _Front:
         signal.pthread_sigmask(signal.SIG_BLOCK, {number} & _MIRRORED)
         # Here we have been continued; the SIGCONT that did it is still to be read, and passed on where it must be.
 
+    def _why(self) -> str:
+        return f" ({self._failure})" if self._failure else ""
+
     def _abandoned(self) -> int:
         """The supervisor is gone: the program's calls fail now, and it is not ours to end it. Wait, and say so."""
         if self._program is None:
-            raise StartError("the supervisor ended before the program was started")
-        sys.stderr.write("supervise: the supervisor ended before the program: its socket calls fail from now on\n")
+            raise StartError(f"the supervisor ended before the program was started{self._why()}")
+        sys.stderr.write(f"supervise: the supervisor ended before the program{self._why()}: its socket calls fail\n")
         poll = select.poll()
         poll.register(self._program.fileno(), select.POLLIN)
         poll.register(self._signals.fileno(), select.POLLIN)

@@ -23,7 +23,10 @@ class Sentinel:
     def __init__(self) -> None:
         reading, self._writing = os.pipe()
         parent = os.getpid()
-        self._pid = os.fork()
+        try:
+            self._pid = os.fork()
+        except OSError:
+            self._pid = -1  # at the limit of processes: then every signal counts as meant for us
         if self._pid == 0:
             os.close(self._writing)
             _collect(reading, parent)

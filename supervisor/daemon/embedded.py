@@ -153,10 +153,10 @@ class _Embedded:
                 self._tell(describe(status))
 
     def _tell(self, message: dict[str, object]) -> None:
-        if "continued" in message:
+        if "stopped" not in message and os.getppid() == self._parent:
             # Somebody else may have continued the program: a front that stopped with it must go on, too.
-            if os.getppid() == self._parent:
-                os.kill(self._parent, signal.SIGCONT)
+            os.kill(self._parent, signal.SIGCONT)
+        if "continued" in message:
             return
         over = "exited" in message or "signaled" in message
         if over:

@@ -20,7 +20,6 @@ def bind(call: Call, sockfd: int, addr: int, addrlen: int) -> Reply | Later:
     """bind(2): `__sys_bind` looks at the descriptor and whether it is a socket, then at the address."""
     fd, kind = call.take_socket(sockfd)
     raw = call.capture_address(addr, addrlen)
-    call.session.waiting.drop_the_dead()
     return settle(call, "bind", kind, raw, partial(_perform_bind, call, fd, kind))
 
 
@@ -48,7 +47,6 @@ def listen(call: Call, sockfd: int, backlog: int) -> Reply | Later:
     A unix socket remembers who made it listen (its peers' SO_PEERCRED): left to the kernel where it may be.
     """
     fd, kind = call.take_socket(sockfd)
-    call.session.waiting.drop_the_dead()
     if may_continue(call, "bind", kind):
         return Continue()
     if kind.family in (AF_INET, AF_INET6) and kind.type == SOCK_STREAM:

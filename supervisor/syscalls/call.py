@@ -141,6 +141,8 @@ class Call:
         """Close our copies of the program's sockets. Before the answer: the program may close its own right after it,
         and must see what that does (EOF at the peer, a port that is free again)."""
         for fd in self.owned:
+            if fd.closed:
+                continue  # a listening socket that was dropped while its thread was dying
             if self.kind is not None and self.kind.type == SOCK_STREAM and _lingers(fd):
                 closer.close(fd)
             else:

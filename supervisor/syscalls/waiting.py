@@ -2,7 +2,6 @@
 
 import errno
 import os
-import select
 import signal
 import threading
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from supervisor.kernel import libc
 from supervisor.kernel.alarm import Alarm, interruptible
 from supervisor.kernel.hostfd import HostFd
 from supervisor.kernel.uring import Pending, Ring
+from supervisor.syscalls.parking import Parking
 
 Acting = Callable[[], AbstractContextManager[None]]
 
@@ -31,39 +31,24 @@ class Waiting:
         self.ring = _open_ring() if use_uring else None
         interruptible()
         self._alarm = Alarm()
-        # Calls that are parked with a copy of a listening socket: by our copy, the pidfd of the thread that waits.
-        self.parked: dict[HostFd, HostFd] = {}
-
-    def drop_the_dead(self) -> None:
-        """Let go of the listening sockets of calls whose thread has ended.
-
-        Fact: a listening socket lives as long as any copy of it. Its program may be dead and reaped before we have
-        seen that.
-        Consequence: its successor's bind would be EADDRINUSE.
-        Decision: look before every bind and listen; a poll of the pidfds that are parked.
-        """
-        if not self.parked:
-            return
-        poll = select.poll()
-        for pidfd in self.parked.values():
-            poll.register(pidfd.fileno(), select.POLLIN)
-        dead = {number for number, _ in poll.poll(0)}
-        for fd in [fd for fd, pidfd in self.parked.items() if pidfd.fileno() in dead]:
-            del self.parked[fd]
-            trio.lowlevel.notify_closing(fd.fileno())
-            fd.close()
+        self.parking = Parking()
 
     async def run(self) -> None:
-        """Hand out completions, for ever."""
-        if self.ring is None:
-            return
+        """Hand out completions and wake those who wait, for ever."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.parking.run)
+            if self.ring is not None:
+                nursery.start_soon(self._reap, self.ring)
+
+    async def _reap(self, ring: Ring) -> None:
         while True:
-            await trio.lowlevel.wait_readable(self.ring.eventfd.fileno())
-            self.ring.clear_event()
-            self.ring.reap()
+            await trio.lowlevel.wait_readable(ring.eventfd.fileno())
+            ring.clear_event()
+            ring.reap()
 
     def close(self) -> None:
         self._alarm.close()
+        self.parking.close()
         if self.ring is not None:
             trio.lowlevel.notify_closing(self.ring.eventfd.fileno())
             self.ring.close()

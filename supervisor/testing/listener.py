@@ -3,23 +3,46 @@
 import errno
 import itertools
 import os
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final
 
 from supervisor.errors import TraceeGone
 from supervisor.kernel.hostfd import HostFd
 from supervisor.kernel.listener import Listener
-from supervisor.syscalls.reply import Continue, Fail, Value
+from supervisor.syscalls.reply import Continue, Fail, Reply, Value
 from supervisor.testing.thread import FakeThread
 
+# Not named tuples: those of different types are equal when their values are, and Returned(1) is not Failed(EPERM).
 
-class Installed(NamedTuple):
+
+@dataclass(frozen=True)
+class Returned:
+    """The call returned this."""
+
+    value: int
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The call failed with this errno."""
+
+    errno: int
+
+
+@dataclass(frozen=True)
+class Continued:
+    """The kernel went on with the call."""
+
+
+@dataclass(frozen=True)
+class Installed:
     """The call returned this new descriptor of the program."""
 
     number: int
     flags: int
 
 
-Answer = Value | Fail | Continue | Installed
+Answer = Returned | Failed | Continued | Installed
 
 
 class FakeListener(Listener):
@@ -56,13 +79,13 @@ class FakeListener(Listener):
         return ident in self._waiting
 
     def answer_value(self, ident: int, value: int) -> None:
-        self._answer(ident, Value(value))
+        self._answer(ident, Returned(value))
 
     def answer_error(self, ident: int, error: int) -> None:
-        self._answer(ident, Fail(error))
+        self._answer(ident, Failed(error))
 
     def answer_continue(self, ident: int) -> None:
-        self._answer(ident, Continue())
+        self._answer(ident, Continued())
 
     def install(self, ident: int, fd: HostFd, flags: int) -> int:
         thread = self._waiting.get(ident)
@@ -82,3 +105,15 @@ class FakeListener(Listener):
         if self._waiting.pop(ident, None) is None:
             raise TraceeGone
         self.answers.append((ident, answer))
+
+
+def said(reply: Reply) -> Answer:
+    """What a handler's reply, other than a descriptor, is to the program."""
+    match reply:
+        case Value(value):
+            return Returned(value)
+        case Fail(code):
+            return Failed(code)
+        case Continue():
+            return Continued()
+    raise TypeError(reply)

@@ -25,11 +25,13 @@ class HasFileno(Protocol):
 class FakeThread(Thread):
     """A stopped thread whose memory and descriptor table a test has made.
 
-    By default it is who this process is, has one thread, room for 1,024 descriptors, and sleeps. `end` is its death;
-    `hide` makes it one that we may not look into. Use as a context manager.
+    By default it is who this process is, has one thread, room for 1,024 descriptors, and sleeps; `namespaces` are those
+    that it shares with us. `end` is its death; `hide` makes it one that we may not look into. Use as a context manager.
     """
 
-    __slots__ = ("_ended", "_gone", "_hidden", "facts", "letter", "limit", "memory", "program", "signals", "table")
+    __slots__ = (
+        "_ended", "_gone", "_hidden", "facts", "letter", "limit", "memory", "namespaces", "program", "signals", "table",
+    )
 
     def __init__(self, tid: int | None = None) -> None:
         super().__init__(os.getpid() if tid is None else tid)
@@ -41,6 +43,7 @@ class FakeThread(Thread):
         self.program = "/bin/fake"
         self.signals: Final[list[int]] = []
         self.facts = Status(self.tid, 0o022, 1, (us.uid,) * 4, (us.gid,) * 4, us)
+        self.namespaces: Final = {"user", "mnt"}
         self._ended: Final = HostFd(os.eventfd(0, os.EFD_CLOEXEC))
         self._gone = False
         self._hidden = False
@@ -122,8 +125,8 @@ class FakeThread(Thread):
         self._must_be_there()
         return self.facts
 
-    def credentials(self) -> Credentials:
-        return self.status().credentials
+    def shares_namespace(self, name: str) -> bool:
+        return not self._gone and name in self.namespaces
 
     def is_alone(self) -> bool:
         return not self._gone and self.facts.threads == 1

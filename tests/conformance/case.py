@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 from .kinds import Kind
 
 ENFORCING = frozenset({"auto-enforcing", "full-enforcing"})
+FULL = frozenset({"full", "full-enforcing"})
 
 
 class Case(NamedTuple):
-    """`apart` maps a mode to the reason why the case says nothing there; `root` cases need to start as uid 0."""
+    """`known` maps the modes in which the case must differ to the reason; `root` cases need to start as uid 0."""
 
     id: str
     call: str
@@ -25,7 +26,7 @@ class Case(NamedTuple):
     variant: str
     root: bool
     slow: float
-    unlike: dict[str, str]
+    known: dict[str, str]
 
 
 REGISTRY: dict[str, Case] = {}
@@ -37,12 +38,13 @@ def case(
     kinds: Iterable[Kind] = (),
     root: bool = False,
     seconds: float = 0,
-    policy: str = "",
+    differs: Iterable[str] = (),
+    because: str = "",
 ):
     """Register the function once per kind or variant (once at all when there are none).
 
-    `policy` is given where a policy that is enforced must make a difference, and says which: the case is then not
-    compared in the enforcing modes. `seconds` is added to the time limit of the case.
+    `differs` names the modes in which the case cannot be the same, and `because` says why: it is compared all the
+    same, and to be the same is then the failure. `seconds` is added to the time limit of the case.
     """
 
     def register(body):
@@ -53,9 +55,9 @@ def case(
             identity = f"{module}.{body.__name__}" + (f"[{name}]" if name else "")
             if identity in REGISTRY:
                 raise ValueError(f"two cases are called {identity}")
-            unlike = dict.fromkeys(ENFORCING, policy) if policy else {}
+            known = dict.fromkeys(differs, because)
             REGISTRY[identity] = Case(
-                identity, call or module.partition("_")[0], body, kind, name, root, seconds, unlike
+                identity, call or module.partition("_")[0], body, kind, name, root, seconds, known
             )
         return body
 

@@ -11,14 +11,14 @@ from .session import MODES, MORE_MODES, NATIVE, Mode, Run, differences, run
 
 
 def verdict(case: Case, mode: Mode, native: Run, other: Run) -> tuple[str, str]:
-    """`same`, `differs`, `apart` (a policy must differ), `missing` or `root`, with the difference."""
+    """`same`, `differs`, `known` (to differ), `missing` or `root`, with the difference."""
     if case.root and os.geteuid() != 0:
         return "root", ""
-    if mode.name in case.unlike:
-        return "apart", ""
     if case.id not in other.results or case.id not in native.results:
         return "missing", other.broken or native.broken
     difference = differences(native.results[case.id], other.results[case.id], mode.name)
+    if mode.name in case.known:
+        return ("known" if difference else "differs"), f"known: {case.known[mode.name]}\n{difference}"
     return ("differs", difference) if difference else ("same", "")
 
 
@@ -36,15 +36,15 @@ def main(arguments: list[str]) -> int:
     counts: dict[str, Counter] = {mode.name: Counter() for mode in modes}
     total = Counter(one.call for one in cases)
     for mode in modes:
-        other = run(mode, [one.id for one in cases if mode.name not in one.unlike])
+        other = run(mode, [one.id for one in cases])
         for one in cases:
             word, difference = verdict(one, mode, native, other)
             counts[mode.name][one.call, word] += 1
             if difference and options.differences:
                 print(f"\n--- {one.id} in {mode.name}: {word}\n{difference}")
     width = max(map(len, total))
-    print(f"\n{'call':{width}} {'cases':>6}" + "".join(f" | {mode.name:^22}" for mode in modes))
-    print(f"{'':{width}} {'':>6}" + " |    same  differs  n/a" * len(modes))
+    print(f"\n{'call':{width}} {'cases':>6}" + "".join(f" | {mode.name:^23}" for mode in modes))
+    print(f"{'':{width}} {'':>6}" + " |    same  differs  known" * len(modes))
     for call in sorted(total, key=lambda name: CALLS.index(name) if name in CALLS else len(CALLS)):
         print(f"{call:{width}} {total[call]:>6}" + "".join(_cell(counts[mode.name], call) for mode in modes))
     sums = {mode.name: Counter() for mode in modes}
@@ -52,12 +52,12 @@ def main(arguments: list[str]) -> int:
         for (_, word), number in counter.items():
             sums[name]["all", word] += number
     print(f"{'all':{width}} {len(cases):>6}" + "".join(_cell(sums[mode.name], "all") for mode in modes))
-    return int(any(number for counter in sums.values() for (_, word), number in counter.items() if word == "differs"))
+    return int(any(counter["all", word] for counter in sums.values() for word in ("differs", "missing")))
 
 
 def _cell(counter: Counter, call: str) -> str:
     differs = counter[call, "differs"] + counter[call, "missing"]
-    return f" | {counter[call, 'same']:>7} {differs:>8} {counter[call, 'apart'] + counter[call, 'root']:>4}"
+    return f" | {counter[call, 'same']:>7} {differs:>8} {counter[call, 'known'] + counter[call, 'root']:>5}"
 
 
 if __name__ == "__main__":

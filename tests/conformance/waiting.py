@@ -19,8 +19,8 @@ _MAIN = threading.main_thread()
 class Task:
     """What /proc shows of one thread. Its files sit at high numbers, so that they take none that a call would get."""
 
-    def __init__(self, tid: int, pid: int | str = "self") -> None:
-        self._files = {name: self._open(f"/proc/{pid}/task/{tid}/{name}") for name in ("syscall", "stat", "status")}
+    def __init__(self, tid: int, pid: int | str = "self", files=("syscall", "stat", "status")) -> None:
+        self._files = {name: self._open(f"/proc/{pid}/task/{tid}/{name}") for name in files}
 
     @staticmethod
     def _open(path: str) -> int:
@@ -88,7 +88,7 @@ class Waiting:
     @staticmethod
     def until_zombie(tid: int) -> None:
         """Return once the thread of this process has ended and only its entry is left."""
-        task = Task(tid)
+        task = Task(tid, files=("stat",))  # the other files of a zombie are closed to users
         while task.state != "Z":
             time.sleep(_PAUSE)
         task.close()

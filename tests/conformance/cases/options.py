@@ -70,11 +70,19 @@ def socket_level_set(c):
     """Every SOL_SOCKET option set to 1 as nobody, and read back."""
     c.become_nobody()
     for name, option in SOCKET_OPTIONS.items():
-        if name in ("SNDBUF", "RCVBUF", "LOCK_FILTER"):
+        if name in ("SNDBUF", "RCVBUF", "LOCK_FILTER", "ZEROCOPY"):
             continue
         fd = c.new()
         write(c, fd, s.SOL_SOCKET, option, 1, name)
         read(c, fd, s.SOL_SOCKET, option, f"{name} after")
+
+
+@case(kinds=PLAIN, call="setsockopt")
+def zero_copy(c):
+    """SO_ZEROCOPY: whether a program may ask for completions."""
+    fd = c.new()
+    write(c, fd, s.SOL_SOCKET, 60, 1, "SO_ZEROCOPY")
+    read(c, fd, s.SOL_SOCKET, 60, "after")
 
 
 @case(kinds=INET, call="setsockopt")

@@ -9,7 +9,7 @@ import sys
 import threading
 
 from tests.conformance.address import in4, port_of
-from tests.conformance.case import case
+from tests.conformance.case import ENFORCING, case
 from tests.conformance.kinds import LISTENING, NAMED, PLAIN, STREAM_PATH, TCP4, UDP4
 from tests.conformance.memory import Int, Memory
 from tests.conformance.raw import Result, must, syscall
@@ -77,32 +77,39 @@ def share_memory(body, flags) -> str:
     return f"exit {os.waitpid(pid, 0)[1] >> 8}"
 
 
-@case("own-table", "shared-table", call="connect")
-def memory_shared(c):
-    """A vforked child that shares memory, and not or too the descriptors, makes socket, bind, listen and connect."""
+def connect_in_vfork(c, flags):
+    """A child that shares memory makes socket, bind, connect; the results and the child's number."""
     server = c.server(kind=TCP4)
     results = []
+    fds = []
 
     def body():
-        fd = syscall("socket", s.AF_INET, s.SOCK_STREAM, 0)
-        results.append(str(syscall("bind", fd.value, in4(), 16)))
-        results.append(str(syscall("connect", fd.value, server.address, 16)))
-        results.append(str(syscall("getpeername", fd.value, Memory(16), Int(16))))
-        if c.variant == "own-table":
-            results.append(str(syscall("sendto", fd.value, b"vfork", 5, 0, None, 0)))
-        else:
-            c.own(fd.value)
+        fd = syscall("socket", s.AF_INET, s.SOCK_STREAM, 0).value
+        fds.append(fd)
+        results.append(str(syscall("bind", fd, in4(), 16)))
+        results.append(str(syscall("connect", fd, server.address, 16)))
+        results.append(str(syscall("getpeername", fd, Memory(16), Int(16))))
+        results.append(str(syscall("sendto", fd, b"vfork", 5, 0, None, 0)))
         return 7
 
-    c.note("child", share_memory(body, CLONE_FILES if c.variant == "shared-table" else 0))
+    c.note("child", share_memory(body, flags))
     c.note("results", results)
-    if not results:
-        return
-    peer = c.accept(server.fd, None).value
-    if c.variant == "own-table":
-        c.recvfrom(peer)
-    else:
-        c.getpeername(c.owned[1], label="the parent's copy")
+    if results:
+        c.recvfrom(c.accept(server.fd, None).value)
+    return fds
+
+
+@case(call="connect")
+def memory_shared(c):
+    """A vforked child that shares the memory, with descriptors of its own."""
+    connect_in_vfork(c, 0)
+
+
+@case(call="connect", differs=ENFORCING, because="refused: who shares memory and descriptors could swap a checked one")
+def memory_and_descriptors_shared(c):
+    """A vforked child that shares the memory and the descriptors (CLONE_FILES): its socket stays."""
+    for fd in connect_in_vfork(c, CLONE_FILES):
+        c.getpeername(c.own(fd), label="the parent's copy")
 
 
 @case(kinds=NAMED, call="connect")

@@ -1,6 +1,5 @@
 """A fake program under a real policy, and real sockets for it to call with."""
 
-import os
 import socket
 import struct
 from contextlib import contextmanager
@@ -9,22 +8,21 @@ import pytest
 import trio
 
 from supervisor.abi.message import CMSGHDR, IOVEC, MMSGHDR_LEN_OFFSET, MMSGHDR_SIZE, MSGHDR
-from supervisor.kernel.hostfd import HostFd, closer
+from supervisor.kernel.hostfd import closer
 from supervisor.policy.config import parse_config
 from supervisor.policy.engine import ALLOW_ALL
 from supervisor.sockets.address import Inet4, Inet6, UnixAbstract, UnixPath, pack_address
 from supervisor.syscalls.dispatch import dispatch
-from supervisor.syscalls.reply import Continue, Fail, Value
 from supervisor.syscalls.session import Session
 from supervisor.syscalls.waiting import Waiting
 from supervisor.testing.call import make_call, make_notification, seen_as_threads
-from supervisor.testing.listener import FakeListener, Installed
+from supervisor.testing.listener import Continued, Failed, FakeListener, Installed, Returned, said
 from supervisor.testing.thread import FakeThread
 
 LOOPBACK = 0x7F000001
 UNMAPPED = 8
 
-__all__ = ["Continue", "Fail", "Installed", "Value"]
+__all__ = ["Continued", "Failed", "Installed", "Returned", "said"]
 
 
 def policy(text):
@@ -82,6 +80,12 @@ class World:
         call = make_call(name, self.session, self.thread)
         yield call
         call.close()
+
+    def clean(self):
+        """Forget the program's descriptors, and wait until ours are closed."""
+        for number in list(self.thread.table):
+            self.thread.close_fd(number)
+        closer.stop()
 
     def open(self, sock):
         return self.thread.open(sock)
@@ -204,7 +208,9 @@ def unix_listening(path, kind=socket.SOCK_STREAM):
 def closer_is_idle(nothing_left):
     """What was given to the closer is closed before anybody counts."""
     yield
-    reader, writer = os.pipe()
-    closer.close(HostFd(writer))
-    os.read(reader, 1)
-    os.close(reader)
+    closer.stop()
+
+
+def null():
+    """What is no socket."""
+    return open("/dev/null", "rb")

@@ -11,10 +11,10 @@ import pytest
 from supervisor.errors import SyscallError, TraceeGone
 from supervisor.kernel import process
 from supervisor.kernel.hostfd import HostFd
+from supervisor.kernel.identity import Credentials
 from supervisor.sockets.address import Inet4
 from supervisor.syscalls.call import Call
-from supervisor.syscalls.reply import Continue, Fail, Value
-from supervisor.testing.listener import FakeListener, Installed
+from supervisor.testing.listener import Continued, Failed, FakeListener, Installed, Returned
 from supervisor.testing.memory import PAGE
 from supervisor.testing.thread import FakeStateFile, FakeThread
 from supervisor.tracee.thread import StateFile, Thread
@@ -228,6 +228,8 @@ def test_who_it_is(program):
     assert program.thread.credentials() == status.credentials
     assert program.thread.status() is status
     assert program.thread.executable()
+    assert program.thread.shares_namespace("user")
+    assert program.thread.shares_namespace("mnt")
 
 
 def test_alone(program):
@@ -265,6 +267,7 @@ def test_a_thread_that_is_gone(program):
             attempt()
     assert not thread.is_alone()
     assert not thread.table_is_full()
+    assert not thread.shares_namespace("user")
     assert thread.executable() == ""
 
 
@@ -299,7 +302,7 @@ class RealCall:
 class FakeCall:
     """A fake thread in a call."""
 
-    own_result = Continue()
+    own_result = Continued()
 
     def __init__(self, thread):
         self.thread = thread
@@ -311,9 +314,9 @@ class FakeCall:
 
     def result(self):
         match self.listener.answers[-1][1]:
-            case Value(value) | Installed(value, _):
+            case Returned(value) | Installed(value, _):
                 return value
-            case Fail(code):
+            case Failed(code):
                 return -code
             case answer:
                 return answer
@@ -401,6 +404,14 @@ def test_a_call_that_went_away(stopped):
 # What only the fakes have.
 
 
+def test_capabilities_of_another_user_namespace():
+    with FakeThread() as thread:
+        thread.become(Credentials(0, 0, (), 7))
+        assert thread.credentials().capabilities == 7
+        thread.namespaces.remove("user")
+        assert thread.credentials() == Credentials(0, 0, (), 0)
+
+
 def test_fakes_of_a_hidden_thread():
     from supervisor.errors import CannotServe
 
@@ -422,5 +433,5 @@ async def test_the_stage(world):
     assert isinstance(world, World)
     with socket.socket() as sock:
         fd = world.open(sock)
-        assert await world.call("connect", fd, *world.address(Inet4(0x7F000001, 1))) == Continue()
+        assert await world.call("connect", fd, *world.address(Inet4(0x7F000001, 1))) == Continued()
     assert process.PIDFD_THREAD

@@ -1,0 +1,297 @@
+"""Whatever fails of what a handler uses, at whatever moment: one answer, never an allow, nothing left open."""
+
+import errno
+import os
+import socket
+from contextlib import contextmanager
+
+import pytest
+import trio
+
+from supervisor.errors import TraceeGone
+from supervisor.kernel import sockets
+from supervisor.sockets.address import Inet4, UnixAbstract, UnixPath
+from supervisor.testing.thread import FakeThread
+from tests.unit.syscalls.stage import (
+    LOOPBACK,
+    Continued,
+    Failed,
+    Installed,
+    Returned,
+    address_of,
+    cmsg,
+    listening,
+    null,
+    tcp,
+    udp,
+    unix_listening,
+)
+
+ALLOWS = (
+    'default = "deny"\nerrno = "ENETUNREACH"\nunix = "perform"\nsocket.allow = ["*"]\n'
+    + "".join(f'{action}.allow = ["127.0.0.1:*", "unix:/**", "unix:@**"]\n' for action in ("bind", "connect", "send"))
+    + 'accept.allow = ["127.0.0.1:*"]\naccept.deny = ["127.0.0.2:*"]\n'
+)
+REFUSES = ALLOWS.replace("127.0.0.1", "127.0.0.9").replace("unix:/**", "unix:/no").replace("unix:@**", "unix:@no")
+
+THREAD = (
+    "take", "read", "read_vectors", "write", "status", "credentials", "is_alone", "table_is_full", "executable",
+    "send_sigpipe", "pidfd", "shares_namespace",
+)
+SOCKETS = (
+    "kind_of", "get_option", "get_int_option", "timeout_of", "is_nonblocking", "bind", "connect", "listen", "shutdown",
+    "getsockname", "getpeername", "sendto", "sendmsg",
+)
+WAITING = ("connect", "connect_now", "accept", "accept_now", "drop_the_dead")
+ERRORS = {
+    "EPERM": OSError(errno.EPERM, "no"), "EIO": OSError(errno.EIO, "no"), "bug": RuntimeError("no"),
+    "gone": TraceeGone(),
+}
+
+
+class Fault:
+    """Lets the nth call of a function fail, and counts the calls."""
+
+    def __init__(self, error=None, at=0):
+        self.error, self.at, self.calls = error, at, 0
+
+    def wrap(self, function):
+        def called(*arguments, **options):
+            self.calls += 1
+            if self.error is not None and self.calls == self.at:
+                raise self.error
+            return function(*arguments, **options)
+
+        return called
+
+
+# Each scenario makes one call: (name, arguments), with what it needs open meanwhile.
+
+
+@contextmanager
+def a_connect(world, _):
+    with listening() as (_, address), tcp() as sock:
+        yield "connect", (world.open(sock), *world.address(address))
+
+
+@contextmanager
+def a_connect_without_waiting(world, _):
+    with listening() as (_, address), tcp(nonblocking=True) as sock:
+        yield "connect", (world.open(sock), *world.address(address))
+
+
+@contextmanager
+def a_connect_of_datagrams(world, _):
+    with udp(bound=True) as peer, udp() as sock:
+        yield "connect", (world.open(sock), *world.address(address_of(peer)))
+
+
+@contextmanager
+def a_connect_to_a_path(world, tmp_path):
+    with unix_listening(tmp_path / "s"), socket.socket(socket.AF_UNIX) as sock:
+        yield "connect", (world.open(sock), *world.address(UnixPath(bytes(tmp_path / "s"))))
+
+
+@contextmanager
+def a_bind(world, _):
+    with tcp() as sock:
+        yield "bind", (world.open(sock), *world.address(Inet4(LOOPBACK, 0)))
+
+
+@contextmanager
+def a_bind_to_a_path(world, tmp_path):
+    name = tmp_path / f"s{len(os.listdir(tmp_path))}"
+    with socket.socket(socket.AF_UNIX) as sock:
+        yield "bind", (world.open(sock), *world.address(UnixPath(bytes(name))))
+
+
+@contextmanager
+def an_abstract_bind(world, _):
+    with socket.socket(socket.AF_UNIX) as sock:
+        yield "bind", (world.open(sock), *world.address(UnixAbstract(b"failures-%d" % os.getpid())))
+
+
+@contextmanager
+def a_netlink_bind(world, _):
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as sock:
+        yield "bind", (world.open(sock), *world.address(b"\x10\0\0\0" + bytes(8)))
+
+
+@contextmanager
+def a_listen(world, _):
+    with tcp() as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield "listen", (world.open(sock), 5)
+
+
+@contextmanager
+def a_shutdown(world, _):
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield "shutdown", (world.open(theirs), socket.SHUT_WR)
+
+
+@contextmanager
+def a_name(world, _):
+    with udp(bound=True) as sock:
+        sock.connect(sock.getsockname())
+        yield "getpeername", (world.open(sock), *world.room(128))
+
+
+@contextmanager
+def an_accept(world, _):
+    with listening() as (listener, address), tcp() as client:
+        client.connect(("127.0.0.1", address.port))
+        listener.setblocking(True)
+        yield "accept", (world.open(listener), *world.room(128))
+
+
+@contextmanager
+def a_send(world, _):
+    with udp(bound=True) as peer, udp() as sock:
+        yield "sendto", (world.open(sock), world.put(b"abc"), 3, 0, *world.address(address_of(peer)))
+
+
+@contextmanager
+def a_message(world, _):
+    with udp(bound=True) as peer, udp() as sock:
+        control = cmsg(socket.IPPROTO_IP, socket.IP_TTL, (9).to_bytes(4, "little"))
+        yield "sendmsg", (world.open(sock), world.message(b"abc", name=address_of(peer), control=control), 0)
+
+
+@contextmanager
+def a_message_with_descriptors(world, tmp_path):
+    with null() as file:
+        numbers = [world.open(file), world.open(file)]
+    control = cmsg(1, 1, b"".join(number.to_bytes(4, "little") for number in numbers))
+    path = tmp_path / "d"
+    path.unlink(missing_ok=True)
+    with unix_listening(path, socket.SOCK_DGRAM), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        yield "sendmsg", (world.open(sock), world.message(b"abc", name=UnixPath(bytes(path)), control=control), 0)
+
+
+@contextmanager
+def descriptors_to_a_pair(world, _):
+    with null() as file:
+        number = world.open(file)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with ours, theirs:
+        control = cmsg(1, 1, number.to_bytes(4, "little"))
+        yield "sendmsg", (world.open(theirs), world.message(b"abc", control=control), 0)
+
+
+@contextmanager
+def a_broken_pipe(world, _):
+    ours, theirs = socket.socketpair()
+    ours.close()
+    with theirs:
+        yield "sendto", (world.open(theirs), world.put(b"abc"), 3, 0, 0, 0)
+
+
+@contextmanager
+def a_batch(world, _):
+    with udp(bound=True) as peer, udp() as sock:
+        vector = world.messages((b"a", address_of(peer)), (b"b", address_of(peer)))
+        yield "sendmmsg", (world.open(sock), vector, 2, 0)
+
+
+@contextmanager
+def a_netlink_message(world, _):
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as sock:
+        request = bytes((20, 0, 0, 0, 18, 0, 1, 3)) + bytes(12)
+        yield "sendto", (world.open(sock), world.put(request), len(request), 0, *world.address(b"\x10\0" + bytes(10)))
+
+
+SCENARIOS = (
+    a_connect, a_connect_without_waiting, a_connect_of_datagrams, a_connect_to_a_path, a_bind, a_bind_to_a_path,
+    an_abstract_bind, a_netlink_bind, a_listen, a_shutdown, a_name, an_accept, a_send, a_message,
+    a_message_with_descriptors, descriptors_to_a_pair, a_broken_pipe, a_batch, a_netlink_message,
+)
+REFUSABLE = (
+    a_connect, a_connect_without_waiting, a_connect_of_datagrams, a_connect_to_a_path, a_bind, a_bind_to_a_path,
+    an_abstract_bind, a_send, a_message, a_message_with_descriptors, a_batch,
+)
+
+
+def targets(world):
+    """Everything a handler may call that can fail."""
+    for name in THREAD:
+        yield FakeThread, name
+    for name in SOCKETS:
+        yield sockets, name
+    for name in WAITING:
+        yield type(world.waiting), name
+    yield type(world.listener), "valid"
+
+
+async def attempt(world, scenario, tmp_path, place, name, fault):
+    """Make the scenario's call with one function wrapped: its answers."""
+    with pytest.MonkeyPatch.context() as patch, scenario(world, tmp_path) as (call, arguments):
+        patch.setattr(place, name, fault.wrap(getattr(place, name)))
+        async with trio.open_nursery() as nursery:
+            ident = world.start(nursery, call, *arguments)
+        answers = world.listener.answer_to(ident)
+    world.clean()
+    return answers
+
+
+def count_open():
+    return len(os.listdir("/proc/self/fd"))
+
+
+async def go_through(world, scenario, tmp_path, error, judge):
+    """Let every call of every function fail in turn; `judge` gets what was answered."""
+    for place, name in targets(world):
+        count = Fault()
+        await attempt(world, scenario, tmp_path, place, name, count)
+        for at in range(1, count.calls + 1):
+            before = count_open()
+            answers = await attempt(world, scenario, tmp_path, place, name, Fault(error, at))
+            where = f"{name} of {at}"
+            assert len(answers) <= 1, where
+            if not isinstance(error, TraceeGone):
+                assert len(answers) == 1, where
+            judge(name, answers, where)
+            assert count_open() == before, where
+            assert world.session.waiting_calls == 0, where
+
+
+each_error = pytest.mark.parametrize("error", ERRORS.values(), ids=ERRORS)
+
+
+@each_error
+@pytest.mark.parametrize("scenario", SCENARIOS)
+async def test_an_allowed_call(world, scenario, error, tmp_path):
+    """What fails makes no Continue, and no success unless the call was made."""
+    world.under(ALLOWS, "full")
+
+    def judge(_name, answers, where):
+        for answer in answers:
+            assert not isinstance(answer, Continued), where
+            assert isinstance(answer, Failed | Returned | Installed), where
+
+    await go_through(world, scenario, tmp_path, error, judge)
+
+
+@each_error
+@pytest.mark.parametrize("scenario", REFUSABLE)
+async def test_a_refused_call(world, scenario, error, tmp_path):
+    world.under(REFUSES, "auto", guarded=True)
+
+    def judge(_name, answers, where):
+        for answer in answers:
+            assert isinstance(answer, Failed), (where, answer)
+            assert answer.errno in (errno.ENETUNREACH, errno.EACCES), where
+
+    await go_through(world, scenario, tmp_path, error, judge)
+
+
+@each_error
+async def test_our_own_failures_are_told(world, error, tmp_path):
+    """The policy's errno and an event, for everything that a connect needs before it is made."""
+    world.under(ALLOWS)
+    for place, name in ((FakeThread, "take"), (FakeThread, "read"), (sockets, "kind_of")):
+        world.events.clear()
+        (answer,) = await attempt(world, a_connect, tmp_path, place, name, Fault(error, 1))
+        assert answer == Failed(errno.ENETUNREACH)
+        assert world.only_event().how == "failed"
