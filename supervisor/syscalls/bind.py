@@ -9,7 +9,7 @@ from supervisor.families.provider import Target
 from supervisor.kernel import sockets
 from supervisor.kernel.hostfd import HostFd
 from supervisor.kernel.sockets import SocketKind
-from supervisor.sockets.address import Inet4, Inet6, UnixPath, parse_reported
+from supervisor.sockets.address import Inet4, Inet6, parse_reported
 from supervisor.syscalls.call import Call
 from supervisor.syscalls.netlink import bind_as_program
 from supervisor.syscalls.reply import Continue, Later, Reply, Value
@@ -24,8 +24,7 @@ def bind(call: Call, sockfd: int, addr: int, addrlen: int) -> Reply | Later:
 
 
 def _perform_bind(call: Call, fd: HostFd, kind: SocketKind, target: Target) -> Reply | Later:
-    if isinstance(target.judged, UnixPath):
-        assert target.keep is not None
+    if target.keep is not None:
         return Later(partial(_bind_path, call, fd, target.raw, target.keep))
     with as_program(call):
         if kind.family == AF_NETLINK:

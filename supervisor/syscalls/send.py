@@ -34,9 +34,11 @@ from supervisor.abi.socket import (
     MSG_NOSIGNAL,
     MSG_OOB,
     MSG_ZEROCOPY,
+    SO_ERROR,
     SO_SNDTIMEO,
     SOCK_STREAM,
     SOCKADDR_STORAGE_SIZE,
+    SOL_SOCKET,
     UIO_MAXIOV,
 )
 from supervisor.errors import SyscallError
@@ -94,6 +96,7 @@ class Sending:
         self.name = name
         self.total = min(sum(length for _, length in message.ranges), MAX_RW_COUNT)
         self.sent = 0
+        self.ended = False
         self.stream = kind.type == SOCK_STREAM
         control = message.control
         self.control = translate(call, control) if kind.family == AF_UNIX else Translated(control, [])
@@ -110,17 +113,21 @@ class Sending:
             unreadable = self.total - self.sent - len(data) if len(data) < size or not self.stream else 0
             try:
                 count = self._send(data, flags, unreadable)
-            except SyscallError:
+            except SyscallError as error:
+                if self.sent and not self.must_wait(error):
+                    self.ended = True  # what went out counts; the error comes again with the next call
                 if self.sent:
-                    return  # what went out counts; the error comes again with the next call
+                    return
                 raise
             self.sent += count
             if self.sent >= self.total or not self.stream:
+                self.ended = True
                 return
             self.name = None if self.stream else self.name
             self.control.close()
             self.control = Translated(b"", [])
             if unreadable:
+                self.ended = True
                 return
 
     def must_wait(self, error: SyscallError) -> bool:
@@ -388,7 +395,7 @@ def _start(sending: Sending) -> Value | Later:
             return Later(partial(_wait, sending), partial(_interrupted, sending))
         sending.control.close()
         raise _with_signal(sending, error) from None
-    if sending.stream and sending.sent < sending.total and _blocks(sending):
+    if not sending.ended and _blocks(sending):
         return Later(partial(_wait, sending), partial(_interrupted, sending))
     sending.control.close()
     return Value(sending.sent)
@@ -407,12 +414,16 @@ async def _wait(sending: Sending) -> Reply:
                 await trio.lowlevel.wait_writable(sending.fd.fileno())
                 before = sending.sent
                 try:
+                    _raise_pending_error(sending)
                     sending.attempt()
                 except SyscallError as error:
+                    if sending.sent:
+                        return Value(sending.sent)
                     if not sending.must_wait(error):
-                        raise _with_signal(sending, error) from None
+                        # A unix socket that is shut down under a waiting call is no reason for a signal.
+                        raise (error if sending.kind.family == AF_UNIX else _with_signal(sending, error)) from None
                 else:
-                    if sending.sent >= sending.total or not sending.stream:
+                    if sending.ended:
                         return Value(sending.sent)
                 if sending.sent == before:
                     await trio.sleep(pause)
@@ -422,6 +433,15 @@ async def _wait(sending: Sending) -> Reply:
         return Value(sending.sent) if sending.sent else Fail(errno.EAGAIN)
     finally:
         sending.control.close()
+
+
+def _raise_pending_error(sending: Sending) -> None:
+    """What a unix socket says to a call that waits in it (`sock_alloc_send_pskb`): first its error, then that it is
+    shut down. A new call would be told in the other order."""
+    if sending.kind.family == AF_UNIX:
+        code = sockets.get_int_option(sending.fd, SOL_SOCKET, SO_ERROR)
+        if code:
+            raise SyscallError(code)
 
 
 def _interrupted(sending: Sending) -> Reply:

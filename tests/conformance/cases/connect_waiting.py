@@ -166,6 +166,24 @@ def restarted_unix(c):
         c.connect(fd, server.address)
 
 
+@case(kinds=(STREAM_ABSTRACT,), seconds=6)
+def room_many_times(c):
+    """Sixty times: a connect waits for room, and the accept that makes it returns a new descriptor."""
+    wrong = []
+    for _ in range(60):
+        server = c.server(label=f"s{c.count()}", backlog=0)
+        c.fill_backlog(server)
+        fd = c.new()
+        got = []
+        with c.once_blocked(lambda: got.append(syscall("accept", server.fd, None, None)), "connect"):  # noqa: B023
+            result = syscall("connect", fd, server.address, len(server.address))
+        if not (result.ok and got[0].value > fd):
+            wrong.append(f"connect {result} accept {got[0] if got[0].value <= fd else 'fine'}")
+        else:
+            c.own(got[0].value)
+    c.note("wrong", wrong)
+
+
 @case(kinds=(TCP4, STREAM_PATH, STREAM_ABSTRACT))
 def eight_threads(c):
     """Eight threads connect at once; the server gets eight connections."""

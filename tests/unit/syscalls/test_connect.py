@@ -95,7 +95,8 @@ async def test_the_kernels_own_errors(world):
             ((number, there, length), errno.EAFNOSUPPORT), ((number, there, 1), errno.EINVAL),
             ((number, there, -1), errno.EINVAL),
             ((number, there, 129), errno.EINVAL), ((number, 8, 16), errno.EFAULT),
-            ((999, there, length), errno.EBADF), ((other, there, length), errno.ENOTSOCK), ((other, 8, 16), errno.EFAULT),
+            ((999, there, length), errno.EBADF), ((other, there, length), errno.ENOTSOCK),
+            ((other, 8, 16), errno.EFAULT),
         ):
             assert await world.call("connect", *arguments) == Failed(code)
     assert world.events == []
