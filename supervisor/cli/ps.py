@@ -46,7 +46,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _sessions(path: str) -> list[dict[str, Any]]:
     with connect(path) as sock:
-        return list(ask(sock, path, {"op": "ps"})["sessions"])
+        sessions = ask(sock, path, {"op": "ps"}).get("sessions")
+    if not isinstance(sessions, list) or not all(
+        isinstance(each, dict) and each.keys() >= set(_COLUMNS) for each in sessions
+    ):
+        raise StartError(f"daemon {path}: does not speak the protocol")
+    return sessions
 
 
 def _rows(sessions: list[dict[str, Any]]) -> list[list[str]]:

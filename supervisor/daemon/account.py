@@ -5,6 +5,7 @@ from typing import Final, NamedTuple, TextIO
 
 from supervisor.abi.names import family_name, protocol_name, type_name
 from supervisor.abi.socket import AF_INET, AF_INET6
+from supervisor.daemon.audit import printable
 from supervisor.kernel.sockets import SocketKind
 from supervisor.sockets.address import Address
 from supervisor.syscalls.session import Event
@@ -68,7 +69,7 @@ def transport(kind: SocketKind | None) -> str:
 
 def _row(flow: Flow, count: int) -> tuple[str, ...]:
     return (
-        flow.call, transport(flow.kind), str(flow.address or ""), flow.answer,
+        flow.call, transport(flow.kind), printable(str(flow.address or "")), flow.answer,
         errno_names.errorcode.get(flow.errno, str(flow.errno)) if flow.errno else "", str(count), flow.rule,
     )
 

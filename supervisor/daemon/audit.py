@@ -54,12 +54,18 @@ class Log:
     def flush(self) -> None:
         """Wait, a second at most, until what is queued now has been written."""
         done = threading.Event()
-        self._queue.put(done)
+        try:
+            self._queue.put(done, timeout=1)
+        except queue.Full:
+            return
         done.wait(timeout=1)
 
     def close(self) -> None:
         """Write what is queued, and end."""
-        self._queue.put(None)
+        try:
+            self._queue.put(None, timeout=5)
+        except queue.Full:
+            return
         self._thread.join(timeout=5)
 
     def _run(self) -> None:
@@ -75,9 +81,10 @@ class Log:
                 self._dropped += 1  # a full disk must not end the log for good
 
     def _emit(self, event: Event) -> None:
-        dropped, self._dropped = self._dropped, 0
+        dropped = self._dropped
         if dropped:
             self._logger.warning("events dropped", count=dropped)
+            self._dropped -= dropped
         log = self._logger.warning if event.how in ("refused", "failed") else self._logger.info
         log(event.how, **fields(event))
 
@@ -115,7 +122,12 @@ def _short(_logger: object, _method: str, event: dict[str, Any]) -> str:
     what = event.get("address") or f"{event.get('family', '')} {event.get('type', '')} {event.get('protocol', '')}"
     reason = event.get("note") or event.get("rule") or ""
     code = f" ({event['errno']})" if "errno" in event else ""
-    return f"supervise: {event['event']} {event['call']} {str(what).strip()}{code}: {reason}"
+    return f"supervise: {event['event']} {event['call']} {printable(str(what).strip())}{code}: {reason}"
+
+
+def printable(text: str) -> str:
+    """What a program chose, for a terminal: control characters are escaped, so that it can write no line of its own."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def open_log(path: str | None, level: Level) -> Log:

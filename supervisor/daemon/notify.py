@@ -12,6 +12,6 @@ def notify(message: str) -> None:
     address = "\0" + path[1:] if path.startswith("@") else path
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
         try:
-            sock.sendto(message.encode(), address)
+            sock.sendto(message.encode(errors="surrogateescape"), address)
         except OSError:
             pass

@@ -62,6 +62,7 @@ class Server:
                     await self._finish()
                     nursery.cancel_scope.cancel()
         finally:
+            listener.close()
             os.unlink(self._path)
             self._waiting.close()
             self._log.close()
@@ -179,15 +180,20 @@ def open_control_socket(path: str, group: str | None) -> socket.socket:
     _remove_stale(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     before = os.umask(0o177)
+    made = False
     try:
         listener.bind(path)
+        made = True
         if group is not None:
             os.chown(path, -1, grp.getgrnam(group).gr_gid)
             os.chmod(path, 0o660)
         listener.listen(128)
-    except KeyError:
-        raise StartError(f"control socket {path}: there is no group {group!r}") from None
-    except OSError as error:
+    except (KeyError, OSError) as error:
+        listener.close()
+        if made:
+            os.unlink(path)
+        if isinstance(error, KeyError):
+            raise StartError(f"control socket {path}: there is no group {group!r}") from None
         raise StartError(f"control socket {path}: {error.strerror or error}") from None
     finally:
         os.umask(before)

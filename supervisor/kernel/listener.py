@@ -7,7 +7,9 @@ an error and the program would then hang: that combination cannot be written her
 import errno
 import fcntl
 import select
+import signal
 import struct
+from functools import cache
 from typing import Final
 
 from supervisor.abi.seccomp import (
@@ -15,6 +17,7 @@ from supervisor.abi.seccomp import (
     NOTIF,
     RESPONSE,
     SECCOMP_ADDFD_FLAG_SEND,
+    SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
     SECCOMP_IOCTL_NOTIF_ADDFD,
     SECCOMP_IOCTL_NOTIF_ID_VALID,
     SECCOMP_IOCTL_NOTIF_RECV,
@@ -26,16 +29,25 @@ from supervisor.abi.seccomp import (
 )
 from supervisor.errors import TraceeGone
 from supervisor.kernel.hostfd import HostFd
+from supervisor.kernel.seccomp import has_filter_flag
 
+_EVERY_SIGNAL: Final = signal.valid_signals()
 _ID: Final = struct.Struct("=Q")
 _ZEROS: Final = bytes(NOTIF.size)
+
+
+@cache
+def _has_wait_killable() -> bool:
+    return has_filter_flag(SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)
 
 
 class Listener:
     """One seccomp listener and the buffer that notifications are received into."""
 
-    def __init__(self, fd: HostFd) -> None:
+    def __init__(self, fd: HostFd, *, killable: bool | None = None) -> None:
         self.fd = fd
+        # Was its filter loaded with WAIT_KILLABLE_RECV? `load_filter` does where the kernel has it.
+        self._killable = _has_wait_killable() if killable is None else killable
         self._number = fd.fileno()
         self._buffer = bytearray(NOTIF.size)
         self._poll = select.poll()
@@ -105,11 +117,28 @@ class Listener:
             raise
 
     def install(self, ident: int, fd: HostFd, flags: int) -> int:
-        """Install a copy of `fd` in the thread's table and answer the call with its number, in one step.
+        """Install a copy of `fd` in the thread's table and answer the call with its number.
 
         `flags` is O_CLOEXEC or 0. OSError(EMFILE) when the program's table is full: the call is not answered then.
+
+        Fact: ADDFD waits until the thread has taken the descriptor. Interrupted there, by a signal or by a completion
+        of io_uring, the kernel forgets the descriptor; with FLAG_SEND the call counts as answered all the same, with 0,
+        and the restarted ioctl finds nobody.
+        Consequence: accept(2) returned 0 in a few of a thousand calls, and the connection was lost.
+        Decision: where only fatal signals can interrupt the call (WAIT_KILLABLE_RECV), install first, which may be
+        restarted, and answer then. Elsewhere a call that goes away in between would leave a descriptor behind in the
+        program, which is worse: FLAG_SEND, with every signal of ours blocked.
+        Cost: one more wake-up of the thread.
         """
-        return self._addfd(ADDFD.pack(ident, SECCOMP_ADDFD_FLAG_SEND, fd.fileno(), 0, flags))
+        if self._killable:
+            number = self._addfd(ADDFD.pack(ident, 0, fd.fileno(), 0, flags))
+            self.answer_value(ident, number)
+            return number
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _EVERY_SIGNAL)
+        try:
+            return self._addfd(ADDFD.pack(ident, SECCOMP_ADDFD_FLAG_SEND, fd.fileno(), 0, flags))
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _addfd(self, request: bytes) -> int:
         try:

@@ -73,7 +73,11 @@ def _judged(call: Call, kind: SocketKind, accepted: tuple[HostFd, bytes], ask: _
     try:
         call.judge("accept", kind, parse_reported(raw))
     except Denied:
-        call.session.report(call.event("refused", 0))
+        call.session.refusals += 1
+        try:
+            call.session.report(call.event("refused", 0))
+        except Exception:  # noqa: BLE001 - a log that fails must not end anything
+            call.session.unrecorded += 1
         call.owned.remove(fd)
         fd.close()
         return None

@@ -64,6 +64,9 @@ class Call:
             if error.errno != errno.ENOTSOCK:
                 raise
             return fd, None
+        except BaseException:
+            closer.close(fd)
+            raise
         self.owned.append(fd)
         return fd, self.kind
 

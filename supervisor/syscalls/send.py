@@ -219,6 +219,7 @@ class _Batch:
         self.msgvec, self.vlen, self.flags = msgvec, vlen, flags
         self.count = 0
         self.waiting: Later | None = None
+        self.sent: tuple[Address | None, Address | None, Verdict | None] = (None, None, None)
 
     def go_on(self) -> Reply | Later:
         while self.count < self.vlen:
@@ -231,9 +232,10 @@ class _Batch:
                     return Later(partial(self._wait, at, reply), self._interrupted)
                 if not self._done(at, reply):
                     break
-            except (SyscallError, Denied):
+            except (SyscallError, Denied) as error:
                 if self.count == 0:
                     raise
+                self._stopped_by(error)
                 break
         return Value(self.count)
 
@@ -241,9 +243,10 @@ class _Batch:
         try:
             if not self._done(at, await later.run()):
                 return Value(self.count)
-        except (SyscallError, Denied):
+        except (SyscallError, Denied) as error:
             if self.count == 0:
                 raise
+            self._stopped_by(error)
             return Value(self.count)
         reply = self.go_on()
         # The interruption of whatever is being waited for by then is `_interrupted` all the same.
@@ -257,7 +260,18 @@ class _Batch:
             return False
         self.call.thread.write(at + MMSGHDR_LEN_OFFSET, reply.value.to_bytes(4, "little"))
         self.count += 1
+        self.sent = self.call.address, self.call.performed, self.call.verdict
         return True
+
+    def _stopped_by(self, error: SyscallError | Denied) -> None:
+        """What was sent counts. A refusal has a record of its own; the call's is of what was sent."""
+        if isinstance(error, Denied):
+            self.call.session.refusals += 1
+            try:
+                self.call.session.report(self.call.event("refused", 0))
+            except Exception:  # noqa: BLE001 - a log that fails must not end anything
+                self.call.session.unrecorded += 1
+        self.call.address, self.call.performed, self.call.verdict = self.sent
 
     def _interrupted(self) -> Reply:
         if self.count or self.waiting is None:
@@ -395,6 +409,9 @@ def _start(sending: Sending) -> Value | Later:
             return Later(partial(_wait, sending), partial(_interrupted, sending))
         sending.control.close()
         raise _with_signal(sending, error) from None
+    except BaseException:
+        sending.control.close()
+        raise
     if not sending.ended and _blocks(sending):
         return Later(partial(_wait, sending), partial(_interrupted, sending))
     sending.control.close()

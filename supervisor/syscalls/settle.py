@@ -8,6 +8,7 @@ A call is *continued* only where nothing that was decided can change under us:
 Otherwise it is *performed* on our duplicate with the captured bytes. The event says which.
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -86,18 +87,25 @@ async def _look_up_and_decide(
 async def look_up(call: Call, action: Action, provider: Provider, address: Address, raw: bytes) -> Target:
     """Look an address up on a worker thread, with the program's rights. What it keeps open belongs to the call."""
     paths = program_paths(call)
-    abandoned = False
+    lock, found, abandoned = threading.Lock(), list[Target](), False
 
     def locate() -> Target:
         target = provider.locate(action, paths, address, raw)
-        if abandoned and target.keep is not None:
+        with lock:
+            found.append(target)
+            late = abandoned
+        if late and target.keep is not None:
             target.keep.close()
         return target
 
     try:
         target = await trio.to_thread.run_sync(locate, abandon_on_cancel=True, limiter=call.session.lookups)
     except trio.Cancelled:
-        abandoned = True
+        with lock:
+            abandoned = True
+            for target in found:  # it ended before we did, and nobody will get it
+                if target.keep is not None:
+                    target.keep.close()
         raise
     if target.keep is not None:
         call.owned.append(target.keep)

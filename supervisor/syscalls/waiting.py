@@ -77,10 +77,23 @@ class Waiting:
         name = bytearray(SOCKADDR_STORAGE_SIZE)
         length = bytearray(SOCKADDR_STORAGE_SIZE.to_bytes(4, "little"))
         at, length_at = libc.address_of(name), libc.address_of(length)
-        number = await _in_thread(lambda: libc.accept4(fd.fileno(), at, length_at, flags | os.O_CLOEXEC))
+        accepted: list[HostFd] = []
+
+        def call() -> int:
+            number = libc.accept4(fd.fileno(), at, length_at, flags | os.O_CLOEXEC)
+            if number >= 0:
+                accepted.append(HostFd(number))
+            return number
+
+        try:
+            number = await _in_thread(call)
+        except BaseException:
+            for late in accepted:  # it came with the cancellation
+                late.close()
+            raise
         if number < 0:
             raise SyscallError(-number)
-        return HostFd(number), bytes(name[: int.from_bytes(length, "little")])
+        return accepted[0], bytes(name[: int.from_bytes(length, "little")])
 
     def accept_now(self, fd: HostFd, flags: int) -> tuple[HostFd, bytes] | None:
         """The same without ever waiting; None where this kernel cannot promise that."""

@@ -1,11 +1,12 @@
 """One body, run natively and supervised; what it returns has to be equal.
 
-    @compared("client", "server", "both")
+    @compared("client", "server")
     def test_fetch(stage):
         with stage.server("nginx", ..., tcp=(port,)):
             return stage.client("curl", ...)
 
-gives `test_fetch[auto-client]` to `test_fetch[full-both]`. The native answer is taken once for all of them.
+gives `test_fetch[auto-client]` to `test_fetch[full-server]`; `@compared()` also supervises both at once. The native
+answer is taken once for all of them.
 """
 
 import difflib

@@ -46,7 +46,7 @@ def http_server(stage):
         yield port, server
 
 
-@compared()
+@compared("client", "server")
 def test_git_over_http(stage):
     git = program("git")
     clone = stage.folder / "clone"

@@ -40,7 +40,7 @@ def digest(stage, name):
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else "no file"
 
 
-@compared()
+@compared("client", "server")
 def test_curl_with_nginx(stage):
     curl = (program("curl"), "-sS", "--max-time", 20)
     closed = stage.port("closed")
@@ -69,7 +69,7 @@ def test_curl_with_nginx(stage):
     return [*seen, server.status]
 
 
-@compared()
+@compared("client", "server")
 def test_wget_with_nginx(stage):
     wget = (program("wget"), "-nv", "--tries=1", "--timeout=20")
     closed = stage.port("closed")

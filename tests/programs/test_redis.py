@@ -38,7 +38,7 @@ def test_redis_cli(stage):
     return [*seen, server.status]
 
 
-@compared()
+@compared("client", "server")
 def test_redis_benchmark(stage):
     """The numbers vary, but every test of the benchmark has to end without an error."""
 

@@ -49,7 +49,7 @@ def identity(stage, key):
     return ["-o", "IdentitiesOnly=yes", "-i", stage.folder / key]
 
 
-@compared()
+@compared("client", "server")
 def test_ssh_and_scp(stage):
     with sshd(stage) as (port, options, server):
         key = identity(stage, "user")

@@ -117,7 +117,7 @@ def terminators(c):
 @case(kinds=PATH)
 def long_paths(c):
     """sun_path filled to 107, 108 and 109 bytes."""
-    base = c.names.path("")
+    base = c.names.path("") + "/"
     for size in (107, 108):
         name = base + "n" * (size - len(base))
         server = c.new(c.kind)

@@ -131,7 +131,6 @@ def test_a_full_disk_does_not_end_the_log():
     assert (lines[0]["count"], lines[1]["pid"]) == (1, 99)
 
 
-@pytest.mark.xfail(reason="the count starts again with each failing write")
 def test_everything_that_a_full_disk_lost_is_counted():
     assert fill_and_empty(5)[0]["count"] == 5
 

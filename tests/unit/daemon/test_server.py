@@ -89,7 +89,6 @@ def test_a_place_that_cannot_be(bad):
         open_control_socket(bad, None)
 
 
-@pytest.mark.xfail(reason="the socket is neither closed nor removed when what comes after bind(2) fails")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_nothing_is_left_of_a_socket_that_failed(path):
     with pytest.raises(StartError):
@@ -165,7 +164,6 @@ async def test_its_life(path, harmless):
     assert harmless[-1] == "STOPPING=1"
 
 
-@pytest.mark.xfail(reason="the listening socket is left to be collected")
 async def test_its_end(path, harmless, monkeypatch):
     opened = []
     remember = module.open_control_socket

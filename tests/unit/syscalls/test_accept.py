@@ -100,7 +100,6 @@ async def test_a_refused_peer_is_hung_up_on_and_the_next_one_asked(world):
     assert [event.how for event in world.events] == ["refused", "performed"]
 
 
-@pytest.mark.xfail(reason="refused peers are logged and not counted")
 async def test_a_refused_peer_is_counted(world, client):
     world.under(NOBODY_MAY)
     client[0].setblocking(False)
@@ -108,7 +107,6 @@ async def test_a_refused_peer_is_counted(world, client):
     assert world.session.refusals == 1
 
 
-@pytest.mark.xfail(reason="the record of a refused peer is not guarded")
 async def test_a_log_that_fails_ends_nothing(world, client, monkeypatch):
     world.under(NOBODY_MAY)
     client[0].setblocking(False)

@@ -298,7 +298,6 @@ async def test_a_batch_stops_at_the_first_refusal(world):
             peer.recv(9)
 
 
-@pytest.mark.xfail(reason="the refusal that ended a batch is recorded as performed")
 async def test_a_refusal_that_ends_a_batch_is_not_called_performed(world):
     world.under(ONLY_LOOPBACK)
     with udp(bound=True) as peer, udp() as sock:

@@ -104,7 +104,6 @@ async def test_what_a_look_up_keeps_belongs_to_the_call(world, monkeypatch):
     assert kept.closed
 
 
-@pytest.mark.xfail(reason="a look-up that ends just before it is abandoned keeps its descriptor")
 async def test_a_look_up_that_ends_as_it_is_cancelled(world, monkeypatch):
     monkeypatch.setattr(
         UNIX, "locate", lambda *_: Target(UnixPath(b"/y"), b"", HostFd(socket.socket().detach())), raising=False

@@ -145,7 +145,6 @@ async def test_a_cancelled_accept_leaves_no_thread_in_it(threads):
             nursery.cancel_scope.cancel()
 
 
-@pytest.mark.xfail(reason="the number that the thread was given is dropped")
 async def test_a_connection_that_comes_as_an_accept_is_cancelled(threads):
     with listening() as (listener, address), tcp() as client, HostFd(os.dup(listener.fileno())) as fd:
         listener.settimeout(None)
