@@ -38,7 +38,9 @@ class Inet6(NamedTuple):
 
     def __str__(self) -> str:
         scope = f"%{self.scope}" if self.scope else ""
-        return f"[{IPv6Address(self.ip)}{scope}]:{self.port}"
+        # As people write it, and as rules do.
+        ip = f"::ffff:{IPv4Address(self.ip & 0xFFFFFFFF)}" if self.ip >> 32 == 0xFFFF else str(IPv6Address(self.ip))
+        return f"[{ip}{scope}]:{self.port}"
 
 
 class UnixPath(NamedTuple):
