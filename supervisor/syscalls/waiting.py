@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final
@@ -106,18 +107,18 @@ class Waiting:
         return HostFd(pending.result), name
 
 
-class Connecting:
+class Connecting(ABC):
     """A connect(2) under way. `result` is 0 or a negative errno once it is known, None until then."""
 
     result: int | None
 
+    @abstractmethod
     async def wait(self) -> int:
         """Wait for the result.
 
         Cancelled, it takes the call back: TCP stays in SYN_SENT, as after an interrupted native call. If the result
         came first it is in `result` all the same.
         """
-        raise NotImplementedError
 
 
 class _InRing(Connecting):
