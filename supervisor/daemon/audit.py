@@ -11,8 +11,6 @@ import sys
 import threading
 from typing import Any, Final, Literal, TextIO
 
-import structlog
-
 from supervisor.abi.names import family_name, protocol_name, type_name
 from supervisor.errors import StartError
 from supervisor.syscalls.session import Event
@@ -29,12 +27,8 @@ class Log:
         self._level = level
         self._queue: queue.Queue[Event | threading.Event | None] = queue.Queue(_BOUND)
         self._dropped = 0
-        renderer: Any = structlog.processors.JSONRenderer(default=str) if style == "json" else _short
-        self._logger = structlog.wrap_logger(
-            structlog.PrintLogger(file),
-            processors=[structlog.processors.TimeStamper(fmt="iso", utc=True, key="logged"), renderer]
-            if style == "json" else [renderer],
-        )
+        self._style = style
+        self._logger: Any = None
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
@@ -52,13 +46,13 @@ class Log:
             self._dropped += 1
 
     def flush(self) -> None:
-        """Wait, a second at most, until what is queued now has been written."""
+        """Wait, five seconds at most, until what is queued now has been written."""
         done = threading.Event()
         try:
             self._queue.put(done, timeout=1)
         except queue.Full:
             return
-        done.wait(timeout=1)
+        done.wait(timeout=5)
 
     def close(self) -> None:
         """Write what is queued, and end."""
@@ -67,6 +61,16 @@ class Log:
         except queue.Full:
             return
         self._thread.join(timeout=5)
+
+    def _make_logger(self) -> Any:
+        """Made by the thread that uses it, when there is something to log: structlog takes 100 ms to import, which
+        would be part of every program's start."""
+        import structlog  # see above
+
+        renderer: Any = structlog.processors.JSONRenderer(default=str) if self._style == "json" else _short
+        stamp = structlog.processors.TimeStamper(fmt="iso", utc=True, key="logged")
+        processors = [stamp, renderer] if self._style == "json" else [renderer]
+        return structlog.wrap_logger(structlog.PrintLogger(self._file), processors=processors)
 
     def _run(self) -> None:
         while (event := self._queue.get()) is not None:
@@ -81,6 +85,8 @@ class Log:
                 self._dropped += 1  # a full disk must not end the log for good
 
     def _emit(self, event: Event) -> None:
+        if self._logger is None:
+            self._logger = self._make_logger()
         dropped = self._dropped
         if dropped:
             self._logger.warning("events dropped", count=dropped)
