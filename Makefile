@@ -27,7 +27,8 @@ lint: setup
 
 test: setup
 	@.ci/packages .ci/packages-test
-	$(PYTEST) tests --ignore=tests/programs
+	$(PYTEST) tests/architecture tests/unit
+	$(PYTEST) tests --ignore=tests/programs --ignore=tests/architecture --ignore=tests/unit
 
 test-programs: setup
 	@.ci/packages .ci/packages-test tests/programs/PACKAGES
