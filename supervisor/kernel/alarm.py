@@ -5,7 +5,7 @@ between our look at it and our call, and the daemon would wait in the program's 
 Consequence: no call may depend on the flag alone.
 Decision: where the flag says that a call cannot wait, the plain call is made under an alarm of a few milliseconds: a
 timer that signals this very thread (SIGEV_THREAD_ID), so the call ends with EINTR, as an interrupted native one does.
-Cost: two timer_settime calls, 1.5 us.
+Cost: two timer_settime calls, 6 us from Python.
 """
 
 import ctypes

@@ -62,7 +62,7 @@ def get_int_option(fd: HostFd, level: int, name: int) -> int:
 def kind_of(fd: HostFd) -> SocketKind:
     """What socket this is. SyscallError(ENOTSOCK) for other files, EBADF for an O_PATH descriptor."""
     try:
-        # Python asks for the three by itself, in C: a third of the cost.
+        # Python asks for the three by itself, in C: half the cost.
         probe = _socket.socket(fileno=fd.fileno())
     except OSError as error:
         if error.errno in (errno.ENOTSOCK, errno.EBADF):

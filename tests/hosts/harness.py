@@ -21,6 +21,10 @@ SOURCES = Path(__file__).with_name("sources")
 
 each_mode = pytest.mark.parametrize("mode", MODES)
 
+# An open defect, not an expectation: once in some hundred starts a signal to the front does not end the program. Its
+# cause is not known yet. These tests show it; not strict, because they pass nearly always.
+sometimes_lost = pytest.mark.xfail(strict=False, reason="a signal to the front is lost, rarely; cause not known")
+
 
 def command(
     *program: object, mode: str = "auto", policy: str | None = None, options: tuple[str, ...] = ()
