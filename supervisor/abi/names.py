@@ -18,11 +18,7 @@ from supervisor.abi.socket import (
     AF_INET,
     AF_INET6,
     AF_NETLINK,
-    AF_PACKET,
-    AF_SMC,
-    AF_UNIX,
     AF_UNSPEC,
-    AF_VSOCK,
     SOCK_DCCP,
     SOCK_DGRAM,
     SOCK_PACKET,
@@ -32,10 +28,15 @@ from supervisor.abi.socket import (
     SOCK_STREAM,
 )
 
-_FAMILIES: Final = {
-    AF_UNSPEC: "unspec", AF_UNIX: "unix", AF_INET: "inet", AF_INET6: "inet6", AF_NETLINK: "netlink",
-    AF_PACKET: "packet", AF_VSOCK: "vsock", AF_SMC: "smc",
-}
+FAMILIES: Final = {
+    "unix": 1, "inet": 2, "ax25": 3, "ipx": 4, "appletalk": 5, "netrom": 6, "bridge": 7, "atmpvc": 8, "x25": 9,
+    "inet6": 10, "rose": 11, "decnet": 12, "netbeui": 13, "security": 14, "key": 15, "netlink": 16, "packet": 17,
+    "ash": 18, "econet": 19, "atmsvc": 20, "rds": 21, "sna": 22, "irda": 23, "pppox": 24, "wanpipe": 25, "llc": 26,
+    "ib": 27, "mpls": 28, "can": 29, "tipc": 30, "bluetooth": 31, "iucv": 32, "rxrpc": 33, "isdn": 34, "phonet": 35,
+    "ieee802154": 36, "caif": 37, "alg": 38, "nfc": 39, "vsock": 40, "kcm": 41, "qipcrtr": 42, "smc": 43, "xdp": 44,
+    "mctp": 45,
+}  # fmt: skip
+FAMILY_NAMES: Final = {number: name for name, number in FAMILIES.items()}
 _TYPES: Final = {
     SOCK_STREAM: "stream", SOCK_DGRAM: "dgram", SOCK_RAW: "raw", SOCK_RDM: "rdm", SOCK_SEQPACKET: "seqpacket",
     SOCK_DCCP: "dccp", SOCK_PACKET: "packet",
@@ -49,7 +50,7 @@ _NETLINK: Final = {number: name for name, number in NETLINK_PROTOCOLS.items()}
 
 def family_name(number: int) -> str:
     """"inet", or the number as text."""
-    return _FAMILIES.get(number, str(number))
+    return "unspec" if number == AF_UNSPEC else FAMILY_NAMES.get(number, str(number))
 
 
 def type_name(number: int) -> str:

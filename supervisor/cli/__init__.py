@@ -7,6 +7,7 @@ when their command is used, because the launcher's start-up is part of every pro
 import argparse
 import importlib
 import os
+import signal
 import sys
 from typing import Final, Protocol
 
@@ -66,7 +67,11 @@ def _open_closed_stdio() -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit status: 2 for usage, 125 for a failure of our own."""
     _open_closed_stdio()
-    argv = sys.argv[1:] if argv is None else argv
+    if argv is None:
+        argv = sys.argv[1:]
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            # Ctrl-C ends us, and a launcher that is not the program yet, as a signal does: no exception, no traceback.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
     name = argv[0] if argv else ""
     if name not in COMMANDS:
         _overview().parse_args(argv or ["--help"])

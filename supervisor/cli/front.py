@@ -47,8 +47,6 @@ def supervise(task: embedded.Task, program: bytes, keep: set[int]) -> int:
     theirs.close()
     let_go(inherited)
     seccomp.set_undumpable()
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
     return _Front(mine, supervisor).mirror()
 
 
@@ -159,9 +157,24 @@ class _Front:
         received = self._signals.read()
         if received.number == signal.SIGCHLD or received.pid == self._supervisor:
             return
-        if self._sentinel.has(received.number) and not self._is_elsewhere(received.number):
+        if self._went_to_the_group(received.number) and not self._is_elsewhere(received.number):
             return
         self._send(received.number)
+
+    def _went_to_the_group(self, number: int) -> bool:
+        if not self._sentinel.take(number):
+            return False
+        if number < signal.SIGRTMIN:
+            self._forget(number)
+        return True
+
+    def _forget(self, number: int) -> None:
+        """Throw away what came since: see `sentinel`."""
+        while True:
+            while signal.sigtimedwait([number], 0):
+                pass
+            if not self._sentinel.take(number):
+                return
 
     def _is_elsewhere(self, number: int) -> bool:
         """Does the program need a SIGCONT to our group that it did not get, being in a group of its own by now? A
@@ -183,8 +196,7 @@ class _Front:
         """The program was stopped: stop by the same signal, so that the shell sees what it would have seen."""
         if number != signal.SIGSTOP:
             # Our own copy of what stopped the group would stop us a second time.
-            while signal.sigtimedwait([number], 0):
-                self._sentinel.has(number)
+            self._forget(number)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
         os.kill(os.getpid(), number)
         signal.pthread_sigmask(signal.SIG_BLOCK, {number} & _MIRRORED)

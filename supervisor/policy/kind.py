@@ -16,6 +16,7 @@ from supervisor.abi.inet import (
     IPPROTO_UDP,
     IPPROTO_UDPLITE,
 )
+from supervisor.abi.names import FAMILIES, FAMILY_NAMES
 from supervisor.abi.netlink import NETLINK_PROTOCOLS
 from supervisor.abi.socket import (
     AF_INET,
@@ -31,15 +32,6 @@ from supervisor.abi.socket import (
     SOCK_STREAM,
 )
 
-FAMILIES: Final = {
-    "unix": 1, "inet": 2, "ax25": 3, "ipx": 4, "appletalk": 5, "netrom": 6, "bridge": 7, "atmpvc": 8, "x25": 9,
-    "inet6": 10, "rose": 11, "decnet": 12, "netbeui": 13, "security": 14, "key": 15, "netlink": 16, "packet": 17,
-    "ash": 18, "econet": 19, "atmsvc": 20, "rds": 21, "sna": 22, "irda": 23, "pppox": 24, "wanpipe": 25, "llc": 26,
-    "ib": 27, "mpls": 28, "can": 29, "tipc": 30, "bluetooth": 31, "iucv": 32, "rxrpc": 33, "isdn": 34, "phonet": 35,
-    "ieee802154": 36, "caif": 37, "alg": 38, "nfc": 39, "vsock": 40, "kcm": 41, "qipcrtr": 42, "smc": 43, "xdp": 44,
-    "mctp": 45,
-}  # fmt: skip
-FAMILY_NAMES: Final = {number: name for name, number in FAMILIES.items()}
 _NETLINK_NAMES: Final = {number: name for name, number in NETLINK_PROTOCOLS.items()}
 
 INET_FAMILIES: Final = frozenset({AF_INET, AF_INET6})

@@ -1,25 +1,23 @@
-import os
+import signal
 from collections.abc import Iterator
 
 import pytest
-from programs import processes
+from programs.clean import no_process_is_left, orphans_come_to_us
 
 from . import built
 
+__all__ = ["no_process_is_left", "orphans_come_to_us"]
+
 
 @pytest.fixture(scope="session", autouse=True)
-def _orphans_come_to_us() -> Iterator[None]:
-    processes.adopt_orphans(True)
+def _keys_end_programs() -> Iterator[None]:
+    """What a shell starts in the background ignores the terminal's keys, and so would every program of these tests."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGQUIT)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     yield
-    processes.adopt_orphans(False)
-
-
-@pytest.fixture(autouse=True)
-def _no_process_is_left() -> Iterator[None]:
-    before = processes.descendants(os.getpid())
-    yield
-    left = processes.leftovers(before)
-    assert not left, f"processes left behind (killed now): {left}"
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

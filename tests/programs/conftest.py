@@ -1,24 +1,12 @@
-import os
 from collections.abc import Iterator
 
 import pytest
 
-from . import built, processes
+from programs.clean import no_process_is_left, orphans_come_to_us
 
+from . import built
 
-@pytest.fixture(scope="session", autouse=True)
-def _orphans_come_to_us() -> Iterator[None]:
-    processes.adopt_orphans(True)
-    yield
-    processes.adopt_orphans(False)
-
-
-@pytest.fixture(autouse=True)
-def _no_process_is_left() -> Iterator[None]:
-    before = processes.descendants(os.getpid())
-    yield
-    left = processes.leftovers(before)
-    assert not left, f"processes left behind (killed now): {left}"
+__all__ = ["no_process_is_left", "orphans_come_to_us"]
 
 
 @pytest.fixture(scope="session", autouse=True)
