@@ -23,6 +23,9 @@ MSGHDR: Final = Layout("struct msghdr", MessageHeader, [
     ("msg_controllen", "N"), ("msg_flags", "i"),
 ])
 MSGHDR_SIZE: Final = 56
+MSGHDR_NAMELEN_OFFSET: Final = 8
+MSGHDR_CONTROLLEN_OFFSET: Final = 40
+MSGHDR_FLAGS_OFFSET: Final = 48
 MMSGHDR_SIZE: Final = 64
 MMSGHDR_LEN_OFFSET: Final = 56
 

@@ -28,6 +28,7 @@ SO_ERROR: Final = 4
 SO_LINGER: Final = 13
 SO_PASSCRED: Final = 16
 SO_PEERCRED: Final = 17
+SO_RCVLOWAT: Final = 18
 SO_RCVTIMEO: Final = 20
 SO_SNDTIMEO: Final = 21
 SO_ACCEPTCONN: Final = 30
@@ -38,6 +39,7 @@ SO_ZEROCOPY: Final = 60
 
 SCM_RIGHTS: Final = 1
 SCM_CREDENTIALS: Final = 2
+SCM_PIDFD: Final = 4
 SCM_MAX_FD: Final = 253
 
 MSG_OOB: Final = 0x1

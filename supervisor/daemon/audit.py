@@ -136,13 +136,17 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOCTTY)  # an embedded supervisor leads a session: a terminal would become its own
+
+
 def open_log(path: str | None, level: Level) -> Log:
     """The log of `--log`: JSON lines appended to a file, or short lines of refusals on stderr when there is none."""
     if path is None:
         return Log(sys.stderr, "refusals", style="short")
     if path == "-":
         return Log(sys.stderr, level)
-    return Log(open(path, "a", encoding="utf-8", buffering=1), level)
+    return Log(open(path, "a", encoding="utf-8", buffering=1, opener=_open), level)
 
 
 def check_log(path: str | None) -> None:

@@ -3,8 +3,10 @@
 Three processes. The *front* is what the user started: it waits, and mirrors. The *supervisor* is its child: it owns
 the listener and is the program's parent, because Yama lets only an ancestor look into a process, and a subreaper, so
 that it knows when the last thing that the program started has ended. The *program* is in the front's process group,
-so that the terminal's signals reach it as they would without us. The supervisor has a group of its own in the same
-session: the terminal leaves it alone, and the program's group is not orphaned, so job control works.
+so that the terminal's signals reach it as they would without us. The supervisor has a session of its own: the terminal
+leaves it alone, and it does not count where the kernel asks whether the program's group is orphaned (setpgid(2)). With a
+parent elsewhere in its session the group would be orphaned by the program's end, and get SIGHUP if the front was just
+stopped; without job control that group is the whole script's that started us.
 """
 
 import json
@@ -54,7 +56,7 @@ def run(task: Task, child: int, channel: socket.socket, front: socket.socket) ->
     Returns when the last process under the filter is gone. The front gets one JSON line an event: {"pid"},
     {"stopped"}, {"exited"}, {"signaled"}; it closes its end when it needs no more.
     """
-    os.setpgid(0, 0)
+    os.setsid()
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, set())

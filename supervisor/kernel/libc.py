@@ -40,6 +40,8 @@ getpeername = _declare("getpeername", _int, _void, ctypes.POINTER(_uint))
 getsockopt = _declare("getsockopt", _int, _int, _int, _void, ctypes.POINTER(_uint))
 sendto = _declare("sendto", _int, ctypes.c_char_p, _size, _int, ctypes.c_char_p, _uint, result=ctypes.c_ssize_t)
 sendmsg = _declare("sendmsg", _int, _void, _int, result=ctypes.c_ssize_t)
+recvmsg = _declare("recvmsg", _int, _void, _int, result=ctypes.c_ssize_t)
+setsockopt = _declare("setsockopt", _int, _int, _int, ctypes.c_char_p, _uint)
 process_vm_readv = _declare(
     "process_vm_readv", _int, _void, ctypes.c_ulong, _void, ctypes.c_ulong, ctypes.c_ulong, result=ctypes.c_ssize_t
 )

@@ -47,7 +47,7 @@ class Listener:
     def __init__(self, fd: HostFd, *, killable: bool | None = None) -> None:
         self.fd = fd
         # Was its filter loaded with WAIT_KILLABLE_RECV? `load_filter` does where the kernel has it.
-        self._killable = _has_wait_killable() if killable is None else killable
+        self.killable = _has_wait_killable() if killable is None else killable
         self._number = fd.fileno()
         self._buffer = bytearray(NOTIF.size)
         self._poll = select.poll()
@@ -130,8 +130,8 @@ class Listener:
         program, which is worse: FLAG_SEND, with every signal of ours blocked.
         Cost: one more wake-up of the thread.
         """
-        if self._killable:
-            number = self._addfd(ADDFD.pack(ident, 0, fd.fileno(), 0, flags))
+        if self.killable:
+            number = self.give(ident, fd, flags)
             self.answer_value(ident, number)
             return number
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _EVERY_SIGNAL)
@@ -139,6 +139,14 @@ class Listener:
             return self._addfd(ADDFD.pack(ident, SECCOMP_ADDFD_FLAG_SEND, fd.fileno(), 0, flags))
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def give(self, ident: int, fd: HostFd, flags: int) -> int:
+        """Install a copy of `fd` in the thread's table, one of several perhaps, and answer nothing yet; its number.
+
+        Not where signals can cancel a received call: what was given would stay behind. Nor before the call is answered
+        with a restart: ADDFD without SEND looks to the waiting thread like a signal (state D).
+        """
+        return self._addfd(ADDFD.pack(ident, 0, fd.fileno(), 0, flags))
 
     def _addfd(self, request: bytes) -> int:
         try:

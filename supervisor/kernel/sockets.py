@@ -24,7 +24,7 @@ from supervisor.abi.socket import (
 )
 from supervisor.errors import SyscallError
 from supervisor.kernel import libc
-from supervisor.kernel.hostfd import HostFd
+from supervisor.kernel.hostfd import HostFd, closer
 
 TIMEVAL: Final = struct.Struct("@ll")
 _INT: Final = struct.Struct("@i")
@@ -52,6 +52,11 @@ def get_option(fd: HostFd, level: int, name: int, size: int) -> bytes:
     length = ctypes.c_uint(size)
     _check(libc.getsockopt(fd.fileno(), level, name, buffer, ctypes.byref(length)))
     return buffer.raw[: length.value]
+
+
+def set_option(fd: HostFd, level: int, name: int, value: bytes, length: int) -> None:
+    """setsockopt(2). `length` is what the kernel is told; `value` has at least as much of it as the option takes."""
+    _check(libc.setsockopt(fd.fileno(), level, name, value, length))
 
 
 def get_int_option(fd: HostFd, level: int, name: int) -> int:
@@ -89,6 +94,19 @@ def closes_at_once(fd: HostFd) -> bool:
         except SyscallError:
             return False
     return True
+
+
+def let_go(passed: list[HostFd]) -> None:
+    """Close copies of a program's files, whatever they are.
+
+    The program may expect to see the effect of closing its own copy at once; but of files whose close can hang (FUSE)
+    no answer may depend.
+    """
+    for fd in passed:
+        if closes_at_once(fd):
+            fd.close()
+        else:
+            closer.close(fd)
 
 
 def lingers(fd: HostFd) -> bool:

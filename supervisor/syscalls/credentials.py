@@ -7,8 +7,8 @@ from typing import Final
 
 from supervisor.abi.socket import SCM_CREDENTIALS, SCM_MAX_FD, SCM_RIGHTS, SOL_SOCKET
 from supervisor.errors import SyscallError
-from supervisor.kernel.hostfd import HostFd, closer
-from supervisor.kernel.sockets import closes_at_once
+from supervisor.kernel.hostfd import HostFd
+from supervisor.kernel.sockets import let_go
 from supervisor.sockets.control import ControlMessage, pack_control, pack_rights, parse_control, parse_rights
 from supervisor.syscalls.call import Call
 
@@ -26,13 +26,7 @@ class Translated:
         self._passed = passed
 
     def close(self) -> None:
-        for fd in self._passed:
-            # The program may expect to see the effect of closing its own copy at once; but of files whose close can
-            # hang (FUSE) no answer may depend.
-            if closes_at_once(fd):
-                fd.close()
-            else:
-                closer.close(fd)
+        let_go(self._passed)
         self._passed.clear()
 
 

@@ -3,7 +3,7 @@
 import errno
 from typing import Final, NamedTuple
 
-from supervisor.abi.message import IOVEC, MSGHDR, MSGHDR_SIZE
+from supervisor.abi.message import IOVEC, MSGHDR, MSGHDR_SIZE, MessageHeader
 from supervisor.abi.socket import SOCKADDR_STORAGE_SIZE, UIO_MAXIOV
 from supervisor.errors import SyscallError
 from supervisor.kernel import libc
@@ -25,19 +25,10 @@ class Message(NamedTuple):
 
 def capture_message(call: Call, msg: int, flags: int) -> Message:
     """Read a msghdr and what it points to (`copy_msghdr_from_user`, `____sys_sendmsg`), in the kernel's order."""
-    header = MSGHDR.parse(call.thread.read(msg, MSGHDR_SIZE))
-    namelen = header.namelen if header.name else 0
-    if namelen < 0:
-        raise SyscallError(errno.EINVAL)
-    namelen = min(namelen, SOCKADDR_STORAGE_SIZE)
+    header = capture_header(call, msg)
+    namelen = min(header.namelen, SOCKADDR_STORAGE_SIZE)
     name = call.thread.read(header.name, namelen) if header.name and namelen else None
-    if header.iovlen > UIO_MAXIOV:
-        raise SyscallError(errno.EMSGSIZE)
-    raw = call.thread.read(header.iov, IOVEC.size * header.iovlen)
-    ranges = [(int(base), int(length)) for base, length in IOVEC.iter_unpack(raw)]
-    if any(length > 0x7FFFFFFFFFFFFFFF for _, length in ranges):
-        raise SyscallError(errno.EINVAL)
-    must_be_user(ranges)
+    ranges = capture_ranges(call, header)
     if header.controllen > INT_MAX:
         raise SyscallError(errno.ENOBUFS)
     limit = call.session.control_limit
@@ -45,6 +36,26 @@ def capture_message(call: Call, msg: int, flags: int) -> Message:
         raise SyscallError(errno.ENOBUFS)
     control = call.thread.read(header.control, header.controllen)
     return Message(name, ranges, control, flags)
+
+
+def capture_header(call: Call, msg: int) -> MessageHeader:
+    """Read a struct msghdr (`__copy_msghdr`). SyscallError(EINVAL) for a negative length of a name that is given."""
+    header = MSGHDR.parse(call.thread.read(msg, MSGHDR_SIZE))
+    if header.name and header.namelen < 0:
+        raise SyscallError(errno.EINVAL)
+    return header
+
+
+def capture_ranges(call: Call, header: MessageHeader) -> list[tuple[int, int]]:
+    """Read its iovecs (`import_iovec`) as (address, length)."""
+    if header.iovlen > UIO_MAXIOV:
+        raise SyscallError(errno.EMSGSIZE)
+    raw = call.thread.read(header.iov, IOVEC.size * header.iovlen)
+    ranges = [(int(base), int(length)) for base, length in IOVEC.iter_unpack(raw)]
+    if any(length > 0x7FFFFFFFFFFFFFFF for _, length in ranges):
+        raise SyscallError(errno.EINVAL)
+    must_be_user(ranges)
+    return ranges
 
 
 def must_be_user(ranges: list[tuple[int, int]]) -> None:

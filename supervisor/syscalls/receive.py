@@ -1,22 +1,194 @@
 """recvfrom(2), recvmsg(2), recvmmsg(2).
 
-No decision depends on a pointer of theirs, so the kernel does them.
+What is there is received here, on our duplicate, and copied to the program. A call that has to wait is the kernel's:
+nothing of its result has to change, and a call parked in the daemon makes every other one dearer. So is every call
+whose result we could not give: a bad pointer (see `tracee.mapping`), descriptors for which we have no room.
 """
 
+import errno
+from collections.abc import Callable
+from typing import NamedTuple
+
+from supervisor.abi.message import (
+    MMSGHDR_LEN_OFFSET,
+    MMSGHDR_SIZE,
+    MSGHDR_CONTROLLEN_OFFSET,
+    MSGHDR_FLAGS_OFFSET,
+    MSGHDR_NAMELEN_OFFSET,
+)
+from supervisor.abi.socket import (
+    AF_INET,
+    AF_INET6,
+    AF_UNIX,
+    MSG_CMSG_CLOEXEC,
+    MSG_CMSG_COMPAT,
+    MSG_DONTWAIT,
+    MSG_OOB,
+    MSG_PEEK,
+    MSG_TRUNC,
+    MSG_WAITALL,
+    MSG_WAITFORONE,
+    SCM_MAX_FD,
+    SO_RCVLOWAT,
+    SOCK_STREAM,
+    SOL_SOCKET,
+)
+from supervisor.errors import SyscallError
+from supervisor.kernel import sockets
+from supervisor.kernel.hostfd import HostFd
+from supervisor.kernel.inbox import Inbox, available
+from supervisor.kernel.process import spare_descriptors
+from supervisor.kernel.sockets import SocketKind
 from supervisor.syscalls.call import Call
-from supervisor.syscalls.reply import Continue, Reply
+from supervisor.syscalls.message import MAX_RW_COUNT, capture_header, capture_ranges, must_be_user
+from supervisor.syscalls.received import HEADER_SIZE, hand_over
+from supervisor.syscalls.reply import Continue, Reply, Value
+
+_SERVICED = frozenset({AF_INET, AF_INET6, AF_UNIX})
+_LARGEST_BATCH = 1024
+_inbox = Inbox()
 
 
-def recvfrom(_call: Call, _sockfd: int, _buf: int, _len: int, _flags: int, _src_addr: int, _addrlen: int) -> Reply:
+class _Ask(NamedTuple):
+    """What one receive asks for. `name` is (address, address of its length), `msg` the struct msghdr or 0."""
+
+    ranges: list[tuple[int, int]]
+    size: int
+    flags: int
+    name: tuple[int, int]
+    msg: int = 0
+    control: int = 0
+    controllen: int = 0
+
+
+class _Kernels(Exception):  # noqa: N818 - not a mistake
+    """Better left to the kernel; nothing has been received."""
+
+
+def recvfrom(call: Call, sockfd: int, buf: int, length: int, flags: int, src_addr: int, addrlen: int) -> Reply:
     """recvfrom(2), and recv(2)."""
-    return Continue()
+    must_be_user([(buf, length := min(length, MAX_RW_COUNT))])
+    fd, kind = call.take_socket(sockfd)
+    # recvmsg, which we use, knows a flag that recvfrom ignores.
+    ask = _Ask([(buf, length)], length, flags & ~MSG_CMSG_COMPAT, (src_addr, addrlen))
+    return _one(call, fd, kind, ask)
 
 
-def recvmsg(_call: Call, _sockfd: int, _msg: int, _flags: int) -> Reply:
+def recvmsg(call: Call, sockfd: int, msg: int, flags: int) -> Reply:
     """recvmsg(2)."""
-    return Continue()
+    if flags & MSG_CMSG_COMPAT:
+        raise SyscallError(errno.EINVAL)
+    fd, kind = call.take_socket(sockfd)
+    return _one(call, fd, kind, _capture(call, msg, flags))
 
 
-def recvmmsg(_call: Call, _sockfd: int, _msgvec: int, _vlen: int, _flags: int, _timeout: int) -> Reply:
-    """recvmmsg(2)."""
-    return Continue()
+def recvmmsg(call: Call, sockfd: int, msgvec: int, vlen: int, flags: int, timeout: int) -> Reply:
+    """recvmmsg(2): here what is there of a batch that need not be waited for; without a timeout, which the kernel
+    counts down and writes back."""
+    if flags & MSG_CMSG_COMPAT:
+        raise SyscallError(errno.EINVAL)
+    if timeout or not 0 < vlen <= _LARGEST_BATCH:
+        return Continue()
+    fd, kind = call.take_socket(sockfd)
+    if vlen > 1 and not flags & MSG_WAITFORONE and _waits(fd, flags):
+        return Continue()  # what had been received could not be given back to wait for the rest
+    try:
+        asks = [_capture(call, msgvec + index * MMSGHDR_SIZE, flags & ~MSG_WAITFORONE) for index in range(vlen)]
+        for ask in asks:
+            _must_be_given(call, fd, kind, ask)
+            # An error after the first message would have to become the socket's own, which only the kernel can do.
+            _must_be_writable(call, ask)
+    except (SyscallError, _Kernels):
+        return Continue()
+    return _unless_it_waits(fd, flags, lambda: _batch(call, fd, kind, msgvec, asks))
+
+
+def _batch(call: Call, fd: HostFd, kind: SocketKind, msgvec: int, asks: list[_Ask]) -> Reply:
+    count = 0
+    for ask in asks:
+        try:
+            received, flags = _receive(call, fd, kind, ask)
+        except SyscallError:
+            if count == 0:
+                raise
+            break
+        at = msgvec + count * MMSGHDR_SIZE + MMSGHDR_LEN_OFFSET
+        call.thread.write(at, received.to_bytes(4, "little"))
+        count += 1
+        if flags & MSG_OOB:
+            break  # the kernel stops at urgent data
+    return Value(count)
+
+
+def _one(call: Call, fd: HostFd, kind: SocketKind, ask: _Ask) -> Reply:
+    try:
+        _must_be_given(call, fd, kind, ask)
+        if kind.type == SOCK_STREAM and not ask.flags & MSG_PEEK:
+            _must_be_writable(call, ask)
+    except _Kernels:
+        return Continue()
+    return _unless_it_waits(fd, ask.flags, lambda: Value(_receive(call, fd, kind, ask)[0]))
+
+
+def _unless_it_waits(fd: HostFd, flags: int, receive: Callable[[], Reply]) -> Reply:
+    try:
+        return receive()
+    except SyscallError as error:
+        if error.errno == errno.EAGAIN and _waits(fd, flags):
+            return Continue()
+        raise
+
+
+def _capture(call: Call, msg: int, flags: int) -> _Ask:
+    header = capture_header(call, msg)
+    ranges = capture_ranges(call, header)
+    size = min(sum(length for _, length in ranges), MAX_RW_COUNT)
+    name = header.name, msg + MSGHDR_NAMELEN_OFFSET
+    return _Ask(ranges, size, flags, name, msg, header.control, header.controllen)
+
+
+def _waits(fd: HostFd, flags: int) -> bool:
+    return not flags & MSG_DONTWAIT and not sockets.is_nonblocking(fd)
+
+
+def _must_be_given(call: Call, fd: HostFd, kind: SocketKind, ask: _Ask) -> None:
+    """_Kernels for what only the kernel can do as it should be."""
+    if kind.family not in _SERVICED or not call.session.listener.killable:
+        raise _Kernels
+    if kind.family == AF_UNIX and ask.controllen > HEADER_SIZE:
+        # Pids and uids of credentials are in terms of who receives; a descriptor that we cannot hold is lost for good.
+        if not (call.thread.shares_namespace("pid") and call.thread.shares_namespace("user")):
+            raise _Kernels
+        if spare_descriptors() <= SCM_MAX_FD or not call.thread.can_write([(ask.control, ask.controllen)]):
+            raise _Kernels
+    if kind.type == SOCK_STREAM and _waits(fd, ask.flags):
+        # Without waiting a receive takes less than a blocking one waits for (`sock_rcvlowat`).
+        least = ask.size if ask.flags & MSG_WAITALL else sockets.get_int_option(fd, SOL_SOCKET, SO_RCVLOWAT)
+        if min(least, ask.size) > 1 and available(fd) < min(least, ask.size):
+            raise _Kernels
+
+
+def _must_be_writable(call: Call, ask: _Ask) -> None:
+    if not call.thread.can_write(ask.ranges):
+        raise _Kernels
+
+
+def _receive(call: Call, fd: HostFd, kind: SocketKind, ask: _Ask) -> tuple[int, int]:
+    """Receive one message and give it to the program: the count and msg_flags."""
+    call.must_still_wait()
+    flags = ask.flags | MSG_DONTWAIT | (MSG_CMSG_CLOEXEC if kind.family == AF_UNIX else 0)
+    got = _inbox.receive(fd, ask.size, control=ask.controllen, has_control=bool(ask.control), flags=flags)
+    control, msg_flags = hand_over(call, got.control, got.flags, ask.flags)
+    count = got.result
+    # TCP throws away what MSG_TRUNC asks for; datagrams are copied, and only the count tells more.
+    discarded = kind.type == SOCK_STREAM and kind.family != AF_UNIX and ask.flags & MSG_TRUNC
+    if not discarded and call.thread.write_vectors(ask.ranges, got.address, got.copied) < got.copied:
+        raise SyscallError(errno.EFAULT)
+    pointer, length = ask.name
+    if pointer:
+        call.write_address(got.name, pointer, length)
+    if ask.msg:
+        call.thread.write(ask.control, control)
+        call.thread.write(ask.msg + MSGHDR_FLAGS_OFFSET, msg_flags.to_bytes(4, "little", signed=msg_flags < 0))
+        call.thread.write(ask.msg + MSGHDR_CONTROLLEN_OFFSET, len(control).to_bytes(8, "little"))
+    return count, msg_flags

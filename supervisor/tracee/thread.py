@@ -11,6 +11,7 @@ from supervisor.errors import CannotServe, SyscallError, TraceeGone
 from supervisor.kernel import process
 from supervisor.kernel.hostfd import HostFd
 from supervisor.kernel.identity import Credentials
+from supervisor.tracee.mapping import are_writable
 from supervisor.tracee.proc import Status, parse_state, parse_status
 
 # Since 6.9 a thread that has left the shared descriptor table can be reached; before that the leader's table must be
@@ -74,6 +75,22 @@ class Thread:
             raise _memory(error, self.tid) from None
         if count != len(data):
             raise SyscallError(errno.EFAULT)
+
+    def write_vectors(self, ranges: list[tuple[int, int]], source: int, length: int) -> int:
+        """Copy our memory out to several ranges, as one; the count, short where writable memory ends."""
+        if length == 0:
+            return 0
+        try:
+            return process.write_vectors(self.tid, ranges, source, length)
+        except OSError as error:
+            failure = _memory(error, self.tid)
+            if isinstance(failure, SyscallError):
+                return 0
+            raise failure from None
+
+    def can_write(self, ranges: list[tuple[int, int]]) -> bool:
+        """Are all of these (address, length) ranges writable for the program? See `mapping`."""
+        return are_writable(self.tid, ranges)
 
     def status(self) -> Status:
         """Its /proc status, read once: 15 us. TraceeGone when it is no more."""

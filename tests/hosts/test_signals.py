@@ -1,6 +1,7 @@
 """Signals that are sent to `supervise`: the program gets each of them, once."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -195,3 +196,17 @@ def test_a_program_that_others_stop_and_continue(tmp_path):
         send(pid, signal.SIGCONT)
         send(pid, signal.SIGUSR2)
         assert process.wait(5) == 7
+
+
+def test_the_end_of_a_stopped_program_hangs_up_nobody(tmp_path):
+    """A script in a session of its own, without job control: its group must not become an orphaned one with us."""
+    pids = tmp_path / "pids"
+    job = shlex.join(command("sh", "-c", f"echo $PPID $$ >{pids}; kill -STOP $$"))
+    with started(["sh", "-c", f"{job}; echo survived $?"], stdout=subprocess.PIPE, start_new_session=True) as script:
+        assert script.stdout is not None
+        supervisor, program = (int(pid) for pid in until(lambda: lines(pids), "the program")[0].split())
+        front = int(Path(f"/proc/{supervisor}/stat").read_text().rpartition(")")[2].split()[1])
+        until(lambda: state(front) == "T", "the front stops")
+        send(program, signal.SIGKILL)
+        assert script.stdout.read() == b"survived 137\n"
+        assert script.wait(20) == 0
