@@ -6,6 +6,7 @@ are counted as dropped, and the count is logged, rather than making programs wai
 """
 
 import errno as errno_names
+import os
 import queue
 import sys
 import threading

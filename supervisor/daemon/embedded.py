@@ -4,9 +4,9 @@ Three processes. The *front* is what the user started: it waits, and mirrors. Th
 the listener and is the program's parent, because Yama lets only an ancestor look into a process, and a subreaper, so
 that it knows when the last thing that the program started has ended. The *program* is in the front's process group,
 so that the terminal's signals reach it as they would without us. The supervisor has a session of its own: the terminal
-leaves it alone, and it does not count where the kernel asks whether the program's group is orphaned (setpgid(2)). With a
-parent elsewhere in its session the group would be orphaned by the program's end, and get SIGHUP if the front was just
-stopped; without job control that group is the whole script's that started us.
+leaves it alone, and it does not count where the kernel asks whether the program's group is orphaned (setpgid(2)). With
+a parent elsewhere in its session the group would be orphaned by the program's end, and get SIGHUP if the front was
+stopped just then; without job control that group is the whole script's that started us.
 """
 
 import json

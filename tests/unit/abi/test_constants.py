@@ -18,6 +18,8 @@ from tests.unit.abi.compiler import evaluate
 HEADERS = {
     "inet": [("linux/in.h", "linux/in6.h", "linux/tcp.h"), ("netinet/in.h",)],
     "message": [("sys/socket.h",)],
+    "option": [("sys/socket.h", "linux/udp.h"), ("linux/in.h", "linux/in6.h", "linux/tcp.h"), ("netinet/in.h",),
+               ("netinet/tcp.h", "netinet/udp.h")],
     "seccomp": [("linux/seccomp.h", "linux/ioctl.h")],
     "socket": [("sys/socket.h", "sys/uio.h")],
     "unix": [("linux/un.h",)],
@@ -29,6 +31,9 @@ EXPRESSIONS = {
     "CMSG_ALIGNMENT": "CMSG_ALIGN(1)",
     "MMSGHDR_LEN_OFFSET": "offsetof(struct mmsghdr, msg_len)",
     "MMSGHDR_SIZE": "sizeof(struct mmsghdr)",
+    "MSGHDR_CONTROLLEN_OFFSET": "offsetof(struct msghdr, msg_controllen)",
+    "MSGHDR_FLAGS_OFFSET": "offsetof(struct msghdr, msg_flags)",
+    "MSGHDR_NAMELEN_OFFSET": "offsetof(struct msghdr, msg_namelen)",
     "MSGHDR_SIZE": "sizeof(struct msghdr)",
     "NOTIF_ARGS_OFFSET": "offsetof(struct seccomp_notif, data.args)",
     "SIN6_LEN_RFC2133": "offsetof(struct sockaddr_in6, sin6_scope_id)",
@@ -47,8 +52,11 @@ UNEXPORTED = {
 # Newer than the headers of Debian 12 (6.1): since when, and how it is defined where that can be compiled anyway.
 NEWER = {
     "IORING_ACCEPT_DONTWAIT": ("6.10", None),
+    "SCM_PIDFD": ("6.5", None),
     "SECCOMP_IOCTL_NOTIF_SET_FLAGS": ("6.6", "_IOW('!', 4, __u64)"),
     "SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP": ("6.6", "(1UL << 0)"),
+    "SO_PASSPIDFD": ("6.5", None),
+    "SO_PEERPIDFD": ("6.5", None),
 }
 
 
