@@ -2,7 +2,7 @@
 
 What is there is received here, on our duplicate, and copied to the program. A call that has to wait is the kernel's:
 nothing of its result has to change, and a call parked in the daemon makes every other one dearer. So is every call
-whose result we could not give: a bad pointer (see `tracee.mapping`), descriptors for which we have no room.
+whose result we could not give: a bad pointer (see `kernel.mapping`), descriptors for which we have no room.
 """
 
 import errno

@@ -11,7 +11,7 @@ from supervisor.errors import CannotServe, SyscallError, TraceeGone
 from supervisor.kernel import process
 from supervisor.kernel.hostfd import HostFd
 from supervisor.kernel.identity import Credentials
-from supervisor.tracee.mapping import are_writable
+from supervisor.kernel.mapping import are_writable
 from supervisor.tracee.proc import Status, parse_state, parse_status
 
 # Since 6.9 a thread that has left the shared descriptor table can be reached; before that the leader's table must be

@@ -9,12 +9,38 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple, Self
 
 from . import judge, modules
 from .run import Report, Result, Setup, run_module
 
+NATIVE_RUNS = 2
 RERUNS = 2
 MOST_RERUN = 40  # of one module in one mode; more than that is one cause, and an hour of re-runs would not tell more
+
+
+class Tally(NamedTuple):
+    """One cell of the table: all results of a group in one mode."""
+
+    results: Mapping[tuple[str, str], Result] = {}
+    seconds: float = 0.0
+    unsteady: int = 0
+    different: int = 0
+
+    def plus(self, module: modules.Module, report: Report, unsteady: int = 0, different: int = 0) -> Self:
+        results = {(module.name, test): result for test, result in report.results.items()}
+        return self._replace(
+            results={**self.results, **results},
+            seconds=self.seconds + report.seconds,
+            unsteady=self.unsteady + unsteady,
+            different=self.different + different,
+        )
+
+    def __str__(self) -> str:
+        shown = judge.counts(self.results)
+        shown += f"; {self.unsteady} unsteady" if self.unsteady else ""
+        shown += f"; {self.different} DIFFER" if self.different else ""
+        return f"{shown} ({self.seconds:.0f} s)"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,37 +58,45 @@ def main(arguments: list[str] | None = None) -> int:
     if options.supervise:
         setup = setup._replace(supervise=tuple(shlex.split(options.supervise)))
     modes = [mode for mode in options.modes.split(",") if mode]
-    return compare(setup, options.modules, modes)
+    return compare(setup, [modules.module(name) for name in options.modules], modes, modules.PACKAGE)
 
 
-def compare(setup: Setup, names: list[str], modes: list[str], say: Callable[[str], None] = print) -> int:
-    """Compare these modules in these modes; the exit status."""
-    for part, why in modules.LEFT_OUT.items():
+def compare(
+    setup: Setup,
+    parts: list[modules.Module],
+    modes: list[str],
+    needed: str,
+    say: Callable[[str], None] = print,
+    native_runs: int = NATIVE_RUNS,
+    reruns: int = RERUNS,
+) -> int:
+    """Compare these modules in these modes; the exit status. `needed` is what to install if one does not run."""
+    for part, why in {part: why for module in parts for part, why in module.left_out.items()}.items():
         say(f"left out everywhere: {part}: {why}")
-    rows, found = [], 0
-    for name in names:
-        module = modules.module(name)
-        native = [_told(setup, module, "native", say, f"run {run}") for run in (1, 2)]
+    columns = ["native", *modes]
+    rows = {module.group: dict.fromkeys(columns, Tally()) for module in parts}
+    found = 0
+    for module in parts:
+        name, row = module.name, rows[module.group]
+        native = [_told(setup, module, "native", say, f"run {run}") for run in range(1, native_runs + 1)]
         if not all(report.results for report in native):
-            say(f"{name}: does not run natively; is {modules.PACKAGE} installed?")
+            say(f"{name}: does not run natively; is {needed} installed?")
             return 2
         for test in judge.unsteady([report.results for report in native]):
             shown = " and ".join(str(judge.answer(report.results.get(test, judge.MISSING))) for report in native)
             say(f"  unsteady natively: {test}: {shown}")
-        row = {"module": name, "native": judge.counts(native[0].results)}
+        row["native"] = row["native"].plus(module, native[0])
         for mode in modes:
             supervised = _told(setup, module, mode, say)
             if supervised.filters <= native[0].filters:
                 say(f"{name}: was not supervised in mode {mode}: no seccomp filter more than natively")
                 return 2
-            different, unsteady = _differences(setup, module, mode, native, supervised, say)
+            different, unsteady = _differences(setup, module, mode, native, supervised, say, reruns)
             found += different
-            row[mode] = judge.counts(supervised.results)
-            row[mode] += f"; {unsteady} unsteady" if unsteady else ""
-            row[mode] += f"; {different} DIFFER" if different else ""
-        rows.append(row)
+            row[mode] = row[mode].plus(module, supervised, unsteady, different)
     say("")
-    _table(rows, ["module", "native", *modes], say)
+    table = [{"": group} | {column: str(tally) for column, tally in row.items()} for group, row in rows.items()]
+    _table(table, ["", *columns], say)
     say(f"\n{found} tests differ" if found else "\nnothing differs")
     return 1 if found else 0
 
@@ -83,6 +117,7 @@ def _differences(
     native: list[Report],
     supervised: Report,
     say: Callable[[str], None],
+    reruns: int,
 ) -> tuple[int, int]:
     """Print every test that differs, and its re-runs; how many still do, and how many were settled by re-runs."""
     suspects = judge.differing([report.results for report in native], supervised.results)
@@ -93,7 +128,7 @@ def _differences(
         answered = judge.answers([report.results for report in native], test)
         result = supervised.results.get(test, judge.MISSING)
         say(f"  differs: {test}: natively {_joined(answered)}, {mode} {judge.answer(result)}")
-        settled = index < MOST_RERUN and _rerun(setup, module, mode, test, answered, result, say)
+        settled = index < MOST_RERUN and _rerun(setup, module, mode, test, answered, result, say, reruns)
         if not settled:
             different += 1
             say("    DIFFERENT" + ("" if index < MOST_RERUN else " (not run again)"))
@@ -109,6 +144,7 @@ def _rerun(
     answered: set[judge.Answer],
     first: Result,
     say: Callable[[str], None],
+    reruns: int,
 ) -> bool:
     """Run a suspect alone again, natively and supervised; whether that settles the difference.
 
@@ -116,7 +152,7 @@ def _rerun(
     supervisor with a program's end is no unsteady test.
     """
     seen = {judge.answer(first)}
-    for attempt in range(1, RERUNS + 1):
+    for attempt in range(1, reruns + 1):
         again: Mapping[str, Result] = run_module(setup, module, "native", frozenset([test])).results
         answered |= judge.answers([again], test)
         again = run_module(setup, module, mode, frozenset([test])).results

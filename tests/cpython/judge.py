@@ -7,7 +7,7 @@ it: as unsteady natively too, or as unsteady supervised.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .run import Result
 
@@ -49,7 +49,7 @@ def differing(native: list[Mapping[str, Result]], supervised: Mapping[str, Resul
     ]
 
 
-def counts(results: Mapping[str, Result]) -> str:
+def counts(results: Mapping[Any, Result]) -> str:
     """`ok 512, skip 30`: every verdict that occurs."""
     counted = Counter(result.outcome for result in results.values())
     good = sum(counted.pop(outcome, 0) for outcome in GOOD)

@@ -1,4 +1,4 @@
-"""Runs one module of CPython's suite and writes one JSON line per finished test. Imports nothing of this project.
+"""Runs one module of unittest's tests and writes one JSON line per finished test. Imports nothing of this project.
 
 It is run by the Python that is tested, so it keeps to the standard library. A line is written when a test starts and
 another when it ends: after a hang or a crash the lines tell which test it was, and the next run goes on behind it.
@@ -116,20 +116,24 @@ def ids(path):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("module")
+    parser.add_argument("module", help="by its full name: test.test_socket")
+    parser.add_argument("--path", help="a folder to import it from")
     parser.add_argument("--lines", required=True, help="the record, appended to")
     parser.add_argument("--patience", type=float, required=True, help="seconds one test may take")
-    parser.add_argument("--resources", nargs="*", default=[])
+    parser.add_argument("--resources", nargs="*", help="of regrtest; for CPython's own modules")
     parser.add_argument("--only", help="a file with the ids to run, as a JSON list")
     parser.add_argument("--without", help="a file with the ids not to run, as a JSON list")
     parser.add_argument("--leave-out", nargs="*", default=[], help="parts of ids not to run, noted as such")
     options = parser.parse_args()
 
-    from test import support  # CPython's package of tests, not this project's folder
+    if options.path:
+        sys.path.insert(0, options.path)
+    if options.resources is not None:
+        from test import support  # CPython's package of tests, not this project's folder
 
-    # As regrtest sets it: with None every resource would count as allowed, the internet among them.
-    support.use_resources = options.resources
-    support.record_original_stdout(sys.stdout)
+        # As regrtest sets it: with None every resource would count as allowed, the internet among them.
+        support.use_resources = options.resources
+        support.record_original_stdout(sys.stdout)
     faulthandler.enable(file=sys.__stderr__)
 
     only, without = ids(options.only), ids(options.without) or set()
@@ -157,7 +161,7 @@ def filters():
 def run(options, only, without, recorder):
     loader = unittest.TestLoader()
     try:
-        module = importlib.import_module("test." + options.module)
+        module = importlib.import_module(options.module)
     except unittest.SkipTest as skipped:
         recorder._write(event="end", id=options.module, outcome="skip", detail=str(skipped), seconds=0.0)
         return

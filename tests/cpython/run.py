@@ -1,4 +1,4 @@
-"""Runs a module of CPython's suite, natively or supervised, to its end: behind a hang or a crash it goes on."""
+"""Runs a module of a suite, natively or supervised, to its end: behind a hang or a crash it goes on."""
 
 import contextlib
 import json
@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from . import modules
 
-RECORD = Path(__file__).with_name("record.py")
 GRACE = 15.0  # seconds more than a test has, before the process is killed from outside instead of by itself
 RESTARTS = 20  # hangs and crashes in one module before the rest of it is given up
 
@@ -86,16 +85,16 @@ def _run_once(
         scratch = Path(folder)
         lines, output = scratch / "lines", scratch / "output"
         lines.touch()
-        command = [*setup.command(mode), str(RECORD), module.name]
+        command = [*setup.command(mode), str(module.script), *module.arguments]
         command += ["--lines", str(lines), "--patience", str(modules.TEST_SECONDS)]
         for option, ids in (("--only", only), ("--without", results)):
             if ids is not None:
                 file = scratch / option.strip("-")
                 file.write_text(json.dumps(sorted(ids)))
                 command += [option, str(file)]
-        command += ["--resources", *module.resources, "--leave-out", *modules.LEFT_OUT]
+        command += ["--leave-out", *module.left_out]
         try:
-            status = _wait(command, scratch, lines, output, seconds_left)
+            status = _wait(command, dict(module.env), scratch, lines, output, seconds_left)
         except OSError as error:
             return f"before any test: {error}"
         running, done = _read(lines, results, left_out, filters)
@@ -112,10 +111,12 @@ def _run_once(
     return f"{running} {results[running].outcome} ({_status(status)}); going on behind it"
 
 
-def _wait(command: list[str], scratch: Path, lines: Path, output: Path, seconds_left: float) -> int:
+def _wait(
+    command: list[str], extra: dict[str, str], scratch: Path, lines: Path, output: Path, seconds_left: float
+) -> int:
     """The exit status of the command; killed when no line came for too long, or the time is over."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    env["TMPDIR"] = str(scratch)
+    env |= {"TMPDIR": str(scratch)} | extra
     deadline = time.monotonic() + seconds_left
     with output.open("wb") as sink:
         # A session of its own: what tests do to their process group and terminal stays there, and a run that

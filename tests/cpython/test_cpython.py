@@ -28,4 +28,4 @@ def test_module(name: str) -> None:
         print(line)
         lines.append(line)
 
-    assert compare(Setup(), [name], list(modules.MODES), say) == 0, "\n".join(lines)
+    assert compare(Setup(), [modules.module(name)], list(modules.MODES), modules.PACKAGE, say) == 0, "\n".join(lines)

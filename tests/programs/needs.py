@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-PATH = os.pathsep.join([os.environ.get("PATH", "/usr/bin:/bin"), "/usr/sbin", "/sbin"])
+POSTGRES = map(str, Path("/usr/lib/postgresql").glob("*/bin"))  # Debian links only its clients to /usr/bin
+PATH = os.pathsep.join([os.environ.get("PATH", "/usr/bin:/bin"), "/usr/sbin", "/sbin", *POSTGRES])
 STRICT = os.environ.get("CI") == "true" or os.environ.get("SUPERVISE_REQUIRE") == "1"
 
 

@@ -1,4 +1,4 @@
-"""A static C program: no libc to preload into, every call straight from its own code."""
+"""A static C program, of glibc and of musl: no libc to preload into, every call straight from its own code."""
 
 from . import built
 from .compared import compared
@@ -6,7 +6,15 @@ from .compared import compared
 
 @compared()
 def test_static_c(stage):
-    net = built.static_c()
+    return talked(stage, built.static_c())
+
+
+@compared()
+def test_static_musl(stage):
+    return talked(stage, built.static_musl())
+
+
+def talked(stage, net):
     tcp, udp = stage.port("tcp"), stage.port("udp")
     path = stage.folder / "net.sock"
     with stage.server(net, "serve", tcp, udp, path, tcp=(tcp,), udp=(udp,), unix=(path,)) as server:
@@ -23,3 +31,8 @@ def test_static_c(stage):
 def test_static_c_blocking_calls(stage):
     """Interrupted and timed calls, a refused connect, and an end by SIGPIPE."""
     return stage.client(built.static_c(), "blocking")
+
+
+@compared("client")
+def test_static_musl_blocking_calls(stage):
+    return stage.client(built.static_musl(), "blocking")
