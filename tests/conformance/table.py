@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 
 from .case import Case, load
+from .page import write_part
 from .raw import CALLS
 from .session import MODES, MORE_MODES, NATIVE, Mode, Run, differences, run
 
@@ -27,11 +28,14 @@ def main(arguments: list[str]) -> int:
     names = ", ".join(mode.name for mode in MODES + MORE_MODES)
     parser.add_argument("--mode", action="append", help=f"only this mode, may be repeated: {names}")
     parser.add_argument("--differences", action="store_true", help="also print every difference")
+    parser.add_argument("--write", action="store_true", help="every mode, into docs/conformance.md")
     parser.add_argument("words", nargs="*", help="substrings of case ids")
     options = parser.parse_args(arguments)
     words = options.words
     cases = [one for one in load().values() if not words or any(word in one.id for word in words)]
     modes = [mode for mode in MODES + MORE_MODES if mode.name in options.mode] if options.mode else MODES
+    if options.write:
+        modes = MODES + MORE_MODES
     native = run(NATIVE, [one.id for one in cases])
     counts: dict[str, Counter] = {mode.name: Counter() for mode in modes}
     total = Counter(one.call for one in cases)
@@ -52,7 +56,33 @@ def main(arguments: list[str]) -> int:
         for (_, word), number in counter.items():
             sums[name]["all", word] += number
     print(f"{'all':{width}} {len(cases):>6}" + "".join(_cell(sums[mode.name], "all") for mode in modes))
+    if options.write:
+        write_part("harness", _page(cases, [mode.name for mode in modes], counts, sums))
     return int(any(counter["all", word] for counter in sums.values() for word in ("differs", "missing")))
+
+
+def _page(cases: list[Case], modes: list[str], counts: dict[str, Counter], sums: dict[str, Counter]) -> list[str]:
+    """Same / differs / known to differ, a line a call; then what is known to differ."""
+    total = Counter(one.call for one in cases)
+    lines = [
+        "Cases that are the same / that differ / that are known to differ.", "",
+        f"| call | cases | {' | '.join(modes)} |", "|---|---:|" + "---:|" * len(modes),
+    ]
+    lines += [
+        f"| {call} | {total[call]} | {' | '.join(_three(counts[mode], call) for mode in modes)} |"
+        for call in sorted(total, key=lambda name: CALLS.index(name) if name in CALLS else len(CALLS))
+    ]
+    lines += [f"| all | {len(cases)} | {' | '.join(_three(sums[mode], 'all') for mode in modes)} |", ""]
+    known = sorted({
+        (one.id.partition("[")[0], ", ".join(one.known), because) for one in cases for because in one.known.values()
+    })
+    lines += ["| known to differ | in | because |", "|---|---|---|", *(f"| {a} | {b} | {c} |" for a, b, c in known)]
+    return lines
+
+
+def _three(counter: Counter, call: str) -> str:
+    differs = counter[call, "differs"] + counter[call, "missing"]
+    return f"{counter[call, 'same']} / {differs} / {counter[call, 'known'] + counter[call, 'root']}"
 
 
 def _cell(counter: Counter, call: str) -> str:
