@@ -34,6 +34,7 @@ SO_SNDTIMEO: Final = 21
 SO_ACCEPTCONN: Final = 30
 SO_PROTOCOL: Final = 38
 SO_DOMAIN: Final = 39
+SO_PEEK_OFF: Final = 42
 SO_COOKIE: Final = 57
 SO_ZEROCOPY: Final = 60
 

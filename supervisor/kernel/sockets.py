@@ -96,6 +96,11 @@ def closes_at_once(fd: HostFd) -> bool:
     return True
 
 
+def is_path(fd: HostFd) -> bool:
+    """Is it an O_PATH descriptor?"""
+    return bool(fcntl.fcntl(fd.fileno(), fcntl.F_GETFL) & os.O_PATH)
+
+
 def let_go(passed: list[HostFd]) -> None:
     """Close copies of a program's files, whatever they are.
 

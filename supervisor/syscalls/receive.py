@@ -23,12 +23,14 @@ from supervisor.abi.socket import (
     MSG_CMSG_CLOEXEC,
     MSG_CMSG_COMPAT,
     MSG_DONTWAIT,
+    MSG_ERRQUEUE,
     MSG_OOB,
     MSG_PEEK,
     MSG_TRUNC,
     MSG_WAITALL,
     MSG_WAITFORONE,
     SCM_MAX_FD,
+    SO_PEEK_OFF,
     SO_RCVLOWAT,
     SOCK_STREAM,
     SOL_SOCKET,
@@ -41,7 +43,7 @@ from supervisor.kernel.process import spare_descriptors
 from supervisor.kernel.sockets import SocketKind
 from supervisor.syscalls.call import Call
 from supervisor.syscalls.message import MAX_RW_COUNT, capture_header, capture_ranges, must_be_user
-from supervisor.syscalls.received import HEADER_SIZE, hand_over
+from supervisor.syscalls.received import HEADER_SIZE, hand_over, holds_a_path
 from supervisor.syscalls.reply import Continue, Reply, Value
 
 _SERVICED = frozenset({AF_INET, AF_INET6, AF_UNIX})
@@ -161,11 +163,32 @@ def _must_be_given(call: Call, fd: HostFd, kind: SocketKind, ask: _Ask) -> None:
             raise _Kernels
         if spare_descriptors() <= SCM_MAX_FD or not call.thread.can_write([(ask.control, ask.controllen)]):
             raise _Kernels
+        _must_be_installable(fd, ask)
     if kind.type == SOCK_STREAM and _waits(fd, ask.flags):
         # Without waiting a receive takes less than a blocking one waits for (`sock_rcvlowat`).
         least = ask.size if ask.flags & MSG_WAITALL else sockets.get_int_option(fd, SOL_SOCKET, SO_RCVLOWAT)
         if min(least, ask.size) > 1 and available(fd) < min(least, ask.size):
             raise _Kernels
+
+
+def _must_be_installable(fd: HostFd, ask: _Ask) -> None:
+    """ADDFD takes no O_PATH descriptor, and one that was received cannot be put back: look first.
+
+    Looking moves the offset of SO_PEEK_OFF, where that is set.
+    """
+    if ask.flags & (MSG_OOB | MSG_ERRQUEUE):
+        return  # these carry none
+    if sockets.get_int_option(fd, SOL_SOCKET, SO_PEEK_OFF) >= 0:
+        raise _Kernels
+    try:
+        flags = ask.flags | MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC
+        seen = _inbox.receive(fd, ask.size, control=ask.controllen, has_control=bool(ask.control), flags=flags)
+    except SyscallError as error:
+        if error.errno == errno.EAGAIN:
+            return
+        raise
+    if holds_a_path(seen.control):
+        raise _Kernels
 
 
 def _must_be_writable(call: Call, ask: _Ask) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 from supervisor.abi.message import CMSGHDR
 from supervisor.abi.socket import MSG_CMSG_CLOEXEC, MSG_CTRUNC, SCM_PIDFD, SCM_RIGHTS, SOL_SOCKET
 from supervisor.kernel.hostfd import HostFd
-from supervisor.kernel.sockets import let_go
+from supervisor.kernel.sockets import is_path, let_go
 from supervisor.sockets.control import ControlMessage, pack_control, pack_rights, parse_control, parse_rights
 from supervisor.syscalls.call import Call
 
@@ -52,6 +52,15 @@ def hand_over(call: Call, raw: bytes, flags: int, asked: int) -> tuple[bytes, in
     return (packed[: len(raw)] if whole else packed), flags
 
 
+def holds_a_path(raw: bytes) -> bool:
+    """Is one of the descriptors in this control data of ours an O_PATH one? All of them are closed."""
+    fds = [fd for message in parse_control(raw) for fd in _descriptors(message)]
+    try:
+        return any(is_path(fd) for fd in fds)
+    finally:
+        let_go(fds)
+
+
 def _descriptors(message: ControlMessage) -> list[HostFd]:
     if message.level != SOL_SOCKET or message.type not in (SCM_RIGHTS, SCM_PIDFD):
         return []
@@ -66,9 +75,9 @@ def _give(call: Call, fds: list[HostFd], flags: int) -> list[int]:
         try:
             numbers.append(call.session.listener.give(call.ident, fd, flags))
         except OSError as error:
-            if error.errno != errno.EMFILE:
+            if error.errno not in (errno.EMFILE, errno.EBADF):
                 raise
-            break
+            break  # the table is full, or an O_PATH descriptor came where `receive` had seen none
     return numbers
 
 
