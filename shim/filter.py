@@ -33,7 +33,7 @@ def compile_filter(plan: Plan) -> bytes:
 
 
 def _digest(plan: Plan) -> str:
-    return hashlib.sha256(repr((_VERSION, platform.machine(), plan)).encode()).hexdigest()[:32]
+    return hashlib.sha256(repr((_VERSION, platform.machine(), plan.rules)).encode()).hexdigest()[:32]
 
 
 def _keep(path: str, program: bytes) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Final, NoReturn
 
 from supervisor.errors import StartError
-from supervisor.kernel import seccomp
+from supervisor.kernel import landlock, seccomp
 
 EXIT_OWN_FAILURE: Final = 125
 EXIT_NOT_EXECUTABLE: Final = 126
@@ -45,15 +45,19 @@ def inherited_doors() -> list[int]:
     return doors
 
 
-def become(channel: int, program: bytes, argv: Sequence[str], doors: Sequence[int]) -> NoReturn:
+def become(
+    channel: int, program: bytes, argv: Sequence[str], doors: Sequence[int], domain: tuple[int, int]
+) -> NoReturn:
     """Load `program`, hand the listener over through `channel`, and exec `argv`.
 
-    `channel` is one end of a stream to the daemon; `doors` are closed. Never returns: ends the process with 125 for
-    our own failures, 126 for a program that cannot be executed, 127 for one that is not found.
+    `channel` is one end of a stream to the daemon; `doors` are closed; `domain` is what to give up by Landlock. Never
+    returns: ends the process with 125 for our own failures, 126 for a program that cannot be executed, 127 for one that
+    is not found.
     """
     try:
         for number in doors:
             os.close(number)
+        _give_up(*domain)
         _hand_over(channel, program)
     except (StartError, OSError) as error:
         _end(EXIT_OWN_FAILURE, str(error))
@@ -64,6 +68,13 @@ def become(channel: int, program: bytes, argv: Sequence[str], doors: Sequence[in
         _end(EXIT_NOT_FOUND, f"{argv[0]}: not found")
     except OSError as error:
         _end(EXIT_NOT_EXECUTABLE, f"{argv[0]}: {error.strerror}")
+
+
+def _give_up(net: int, scopes: int) -> None:
+    try:
+        landlock.give_up(net, scopes)
+    except OSError as error:
+        raise StartError(f"Landlock: {error.strerror} (`landlock = false` in the policy does without)") from None
 
 
 def _hand_over(channel: int, program: bytes) -> None:

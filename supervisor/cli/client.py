@@ -2,7 +2,6 @@
 
 import argparse
 import base64
-import binascii
 import errno
 import json
 import os
@@ -69,10 +68,12 @@ def exec_with_daemon(arguments: argparse.Namespace) -> NoReturn:
     answer = ask(sock, arguments.daemon, request)
     try:
         program = base64.b64decode(answer["filter"], validate=True)
-    except (KeyError, TypeError, binascii.Error):
+        net, scopes = answer["domain"]
+        domain = int(net), int(scopes)
+    except (KeyError, TypeError, ValueError):
         raise StartError(f"daemon {arguments.daemon}: sent no filter") from None
     sock.settimeout(None)
-    become(sock.fileno(), program, arguments.program, doors)
+    become(sock.fileno(), program, arguments.program, doors, domain)
 
 
 def _policy(argument: str | None) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def _embedded(arguments: argparse.Namespace) -> int:
     from supervisor.cli.front import supervise
     from supervisor.daemon.audit import check_log, open_log
     from supervisor.daemon.embedded import Task
-    from supervisor.kernel import seccomp
+    from supervisor.kernel import landlock, seccomp
     from supervisor.syscalls.plan import plan_for
 
     if not seccomp.has_user_notification():
@@ -77,10 +77,11 @@ def _embedded(arguments: argparse.Namespace) -> int:
     check_log(arguments.log)
     task = Task(
         argv=arguments.program, policy=policy, mediation=arguments.mediate, guarded=plan.guarded,
+        landlocked=landlock.holds(*plan.domain),
         open_log=lambda: open_log(arguments.log, "all"), summary=arguments.summary,
     )
     try:
-        return supervise(task, program, set(arguments.keep_fd))
+        return supervise(task, program, plan.domain, set(arguments.keep_fd))
     except OSError as error:
         raise StartError(f"cannot start: {error.strerror or error}") from error
 

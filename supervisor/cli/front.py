@@ -30,8 +30,8 @@ _MIRRORED: Final[set[int]] = {int(number) for number in signal.valid_signals() i
 }
 
 
-def supervise(task: embedded.Task, program: bytes, keep: set[int]) -> int:
-    """Run `task` under the filter `program` and return the program's exit status.
+def supervise(task: embedded.Task, program: bytes, domain: tuple[int, int], keep: set[int]) -> int:
+    """Run `task` under the filter `program`, without what `domain` gives up, and return the program's exit status.
 
     Does not return when the program is killed by a signal: this process dies of the same.
     """
@@ -43,7 +43,7 @@ def supervise(task: embedded.Task, program: bytes, keep: set[int]) -> int:
     sys.stderr.flush()
     supervisor = os.fork()
     if supervisor == 0:
-        _be_supervisor(task, program, doors, before, mine, theirs, inherited)
+        _be_supervisor(task, program, domain, doors, before, mine, theirs, inherited)
     theirs.close()
     let_go(inherited)
     seccomp.set_undumpable()
@@ -73,8 +73,8 @@ def let_go(inherited: list[int]) -> None:
 
 
 def _be_supervisor(
-    task: embedded.Task, program: bytes, doors: list[int], mask: Iterable[int], mine: socket.socket,
-    theirs: socket.socket, inherited: list[int],
+    task: embedded.Task, program: bytes, domain: tuple[int, int], doors: list[int], mask: Iterable[int],
+    mine: socket.socket, theirs: socket.socket, inherited: list[int],
 ) -> NoReturn:
     """The child: fork the launcher, and supervise it."""
     status = EXIT_OWN_FAILURE
@@ -86,7 +86,7 @@ def _be_supervisor(
             # Nothing of ours is inherited: every descriptor of Python is CLOEXEC.
             here.close()
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            become(there.fileno(), program, task.argv, doors)
+            become(there.fileno(), program, task.argv, doors, domain)
         there.close()
         let_go(inherited)
         status = embedded.run(task, child, here, theirs)

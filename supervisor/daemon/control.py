@@ -97,5 +97,6 @@ def describe(session: Session) -> dict[str, Any]:
     return {
         "session": session.ident, "program": session.program, "pid": session.pid, "policy": session.policy.name,
         "mediation": session.mediation, "calls": sum(session.calls.values()), "by_call": dict(session.calls),
-        "refusals": session.refusals, "waiting": session.waiting_calls, "since": session.since,
+        "refusals": session.refusals, "waiting": session.waiting_calls, "landlock": session.landlocked,
+        "since": session.since,
     }

@@ -46,6 +46,7 @@ class Task(NamedTuple):
     policy: Policy
     mediation: Mediation
     guarded: bool
+    landlocked: bool
     open_log: Callable[[], Log]
     summary: bool
 
@@ -114,7 +115,8 @@ class _Embedded:
         self._waiting = Waiting()
         self._session = Session(
             f"{os.getpid():x}", listener, task.policy, task.mediation, self._waiting, self._report,
-            program=task.argv[0], pid=child, guarded=task.guarded, wants_allowed=self._log.wants_allowed,
+            program=task.argv[0], pid=child, guarded=task.guarded, landlocked=task.landlocked,
+            wants_allowed=self._log.wants_allowed,
         )
 
     def _report(self, event: Event) -> None:

@@ -21,7 +21,7 @@ from supervisor.daemon.handover import filters_of, must_have_loaded, take_listen
 from supervisor.daemon.notify import notify
 from supervisor.daemon.reader import serve
 from supervisor.errors import StartError, UsageError
-from supervisor.kernel import process, seccomp
+from supervisor.kernel import landlock, process, seccomp
 from supervisor.policy.config import Config, ConfigErrors, parse_config
 from supervisor.policy.engine import ALLOW_ALL, Policy
 from supervisor.syscalls.plan import Plan, plan_for
@@ -117,7 +117,7 @@ class Server:
         filters = filters_of(pid)
         policy = self._policy(message)
         plan = plan_for(policy, mediation)
-        await lines.send({"filter": base64.b64encode(self._filter(plan)).decode()})
+        await lines.send({"filter": base64.b64encode(self._filter(plan)).decode(), "domain": plan.domain})
         answered = await lines.receive()
         if answered is None:
             return
@@ -153,7 +153,7 @@ class Server:
         return Session(
             f"{os.getpid():x}-{self._count}", listener, policy, mediation, self._waiting, self._report,
             program=str(message.get("program", ""))[:256], pid=pid, guarded=plan.guarded,
-            wants_allowed=self._log.wants_allowed,
+            landlocked=landlock.holds(*plan.domain), wants_allowed=self._log.wants_allowed,
         )
 
     async def _serve(self, session: Session) -> None:

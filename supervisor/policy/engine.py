@@ -45,13 +45,13 @@ class Policy:
     """An immutable policy: every question about it is pure, and asking `decide` costs two or three microseconds.
 
     `errno` is what refused calls return, `unix` how allowed unix connects and sends are carried out, `keep_dumpable`
-    whether the program is kept readable. `default_rule` names the default in verdicts.
+    whether the program is kept readable, `landlock` whether the kernel holds a second line. `default_rule` names the
+    default in verdicts.
     """
 
     __slots__ = (
         "_allow_sockets", "_default", "_deny_sockets", "_guard", "_implied", "_lists", "_refusable", "errno",
-        "keep_dumpable",
-        "name", "unix",
+        "keep_dumpable", "landlock", "name", "unix",
     )  # fmt: skip
 
     def __init__(
@@ -63,12 +63,14 @@ class Policy:
         errno: int = _errno.EACCES,
         unix: UnixMode = "continue",
         keep_dumpable: bool = False,
+        landlock: bool = True,
         default_rule: str | None = None,
     ) -> None:
         self.name: Final = name
         self.errno: Final = errno
         self.unix: Final[UnixMode] = unix
         self.keep_dumpable: Final = keep_dumpable
+        self.landlock: Final = landlock
         self._default: Final = self._verdict(default == "allow", default_rule or f'policy.{name}.default "{default}"')
         rules = tuple(rules)
         self._deny_sockets: Final = SocketTable(socket_kinds(self._select(rules, ("socket",), "deny")), wide=True)

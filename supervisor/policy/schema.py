@@ -55,6 +55,7 @@ class Scalars(TypedDict, total=False):
     errno: Errno
     unix: Literal["continue", "perform"]
     keep_dumpable: bool
+    landlock: bool
 
 
 class PolicyTable(Scalars, total=False):

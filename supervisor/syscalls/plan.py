@@ -7,9 +7,16 @@ kernel takes 32, and `socket(0x100000011)` would pass a rule that refuses `socke
 import errno
 from typing import Final, Literal, NamedTuple
 
+from supervisor.abi.landlock import (
+    LANDLOCK_ACCESS_NET_BIND_TCP,
+    LANDLOCK_ACCESS_NET_CONNECT_TCP,
+    LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET,
+    LANDLOCK_SCOPE_SIGNAL,
+)
 from supervisor.abi.seccomp import SECCOMP_FILTER_FLAG_NEW_LISTENER, SECCOMP_SET_MODE_FILTER
-from supervisor.abi.socket import MSG_FASTOPEN, SO_ZEROCOPY, SOL_SOCKET
+from supervisor.abi.socket import AF_UNIX, MSG_FASTOPEN, SO_ZEROCOPY, SOL_SOCKET
 from supervisor.policy.engine import Policy
+from supervisor.policy.operation import ACTIONS
 from supervisor.syscalls.send import DIVERTING
 from supervisor.syscalls.session import Mediation
 from supervisor.syscalls.table import ROWS
@@ -41,11 +48,13 @@ class FilterRule(NamedTuple):
 class Plan(NamedTuple):
     """The rules of a filter. Whatever no rule names is allowed; another architecture's calls kill the process.
 
-    `guarded`: a process cannot share its descriptor table with another process.
+    `guarded`: a process cannot share its descriptor table with another process. `domain` is what the launcher gives up
+    by Landlock: masks of TCP rights and of scopes.
     """
 
     rules: tuple[FilterRule, ...]
     guarded: bool
+    domain: tuple[int, int] = (0, 0)
 
 
 def _low(arg: int, value: int) -> Condition:
@@ -56,7 +65,23 @@ def plan_for(policy: Policy, mediation: Mediation) -> Plan:
     """What to trap for this policy: all 18 in full mediation, in auto only what it can refuse or has to record."""
     guarded = policy.unix == "continue" and any(policy.can_refuse(action) for action in ("bind", "connect", "send"))
     trapped = [FilterRule(row.name, None) for row in ROWS] if mediation == "full" else _needed(policy)
-    return Plan((*_always(), *trapped, *_options(policy, mediation), *_processes(policy, guarded=guarded)), guarded)
+    rules = (*_always(), *trapped, *_options(policy, mediation), *_processes(policy, guarded=guarded))
+    return Plan(rules, guarded, _domain(policy))
+
+
+def _domain(policy: Policy) -> tuple[int, int]:
+    """The second line: what the program never does itself under this policy, the kernel need not let it do.
+
+    Where a TCP connect or bind can be refused, the daemon makes it; so every one of the program's own is a way around.
+    Unix sockets only where none of their connects and sends is ever left to the program.
+    """
+    refusing = any(policy.can_refuse(action) for action in ACTIONS)
+    if not (policy.landlock and refusing):
+        return 0, 0
+    net = LANDLOCK_ACCESS_NET_BIND_TCP if policy.can_refuse("bind") else 0
+    net |= LANDLOCK_ACCESS_NET_CONNECT_TCP if policy.can_refuse("connect") else 0
+    judged = all(policy.can_refuse(action, AF_UNIX) for action in ("connect", "send"))
+    return net, LANDLOCK_SCOPE_SIGNAL | (LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET if judged else 0)
 
 
 def _always() -> list[FilterRule]:

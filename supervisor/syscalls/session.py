@@ -55,7 +55,7 @@ class Session:
     def __init__(
         self, ident: str, listener: Listener, policy: Policy, mediation: Mediation, waiting: Waiting,
         report: Callable[[Event], None], *, program: str = "", pid: int = 0, guarded: bool = False,
-        wants_allowed: bool = True,
+        landlocked: bool = False, wants_allowed: bool = True,
     ) -> None:
         self.ident: Final = ident
         self.listener: Final = listener
@@ -68,6 +68,8 @@ class Session:
         self.pid: Final = pid
         # The filter refuses clone(CLONE_FILES) without CLONE_THREAD: a process with one thread has its table alone.
         self.guarded: Final = guarded
+        # Did the launcher give up by Landlock what the daemon does for the program?
+        self.landlocked: Final = landlocked
         # Are events of allowed calls asked for? They cost several look-ups in /proc.
         self.wants_allowed: Final = wants_allowed
         self.us: Final = Identity()

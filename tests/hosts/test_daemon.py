@@ -295,14 +295,14 @@ FAKES = {
     "garbage": says(b"\x00\xff\xfe not JSON\n"),
     "a list": says(b"[1, 2]\n"),
     "no filter": says(b"{}\n"),
-    "not base64": says(b'{"filter": "***"}\n'),
-    "not a program": says(b'{"filter": "AAAA"}\n'),
-    "an empty program": says(b'{"filter": ""}\n'),
+    "not base64": says(b'{"filter": "***", "domain": [0, 0]}\n'),
+    "not a program": says(b'{"filter": "AAAA", "domain": [0, 0]}\n'),
+    "an empty program": says(b'{"filter": "", "domain": [0, 0]}\n'),
     "an error": says(b'{"error": "go away"}\n'),
-    "silent after the filter": says(f'{{"filter": "{ALLOW}"}}\n'.encode(), hang=True),
-    "hangs up after the filter": says(f'{{"filter": "{ALLOW}"}}\n'.encode()),
-    "refuses after the filter": says(f'{{"filter": "{ALLOW}"}}\n'.encode(), b'{"error": "no"}\n'),
-    "nonsense after the filter": says(f'{{"filter": "{ALLOW}"}}\n'.encode(), b"nonsense\n"),
+    "silent after the filter": says(f'{{"filter": "{ALLOW}", "domain": [0, 0]}}\n'.encode(), hang=True),
+    "hangs up after the filter": says(f'{{"filter": "{ALLOW}", "domain": [0, 0]}}\n'.encode()),
+    "refuses after the filter": says(f'{{"filter": "{ALLOW}", "domain": [0, 0]}}\n'.encode(), b'{"error": "no"}\n'),
+    "nonsense after the filter": says(f'{{"filter": "{ALLOW}", "domain": [0, 0]}}\n'.encode(), b"nonsense\n"),
 }
 
 

@@ -17,6 +17,7 @@ from tests.unit.abi.compiler import evaluate
 # Where the names of a module are defined: sets of headers that do not contradict each other, asked in this order.
 HEADERS = {
     "inet": [("linux/in.h", "linux/in6.h", "linux/tcp.h"), ("netinet/in.h",)],
+    "landlock": [("linux/landlock.h",)],
     "message": [("sys/socket.h",)],
     "option": [("sys/socket.h", "linux/udp.h"), ("linux/in.h", "linux/in6.h", "linux/tcp.h"), ("netinet/in.h",),
                ("netinet/tcp.h", "netinet/udp.h")],
@@ -52,6 +53,10 @@ UNEXPORTED = {
 # Newer than the headers of Debian 12 (6.1): since when, and how it is defined where that can be compiled anyway.
 NEWER = {
     "IORING_ACCEPT_DONTWAIT": ("6.10", None),
+    "LANDLOCK_ACCESS_NET_BIND_TCP": ("6.7", None),
+    "LANDLOCK_ACCESS_NET_CONNECT_TCP": ("6.7", None),
+    "LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET": ("6.12", None),
+    "LANDLOCK_SCOPE_SIGNAL": ("6.12", None),
     "SCM_PIDFD": ("6.5", None),
     "SECCOMP_IOCTL_NOTIF_SET_FLAGS": ("6.6", "_IOW('!', 4, __u64)"),
     "SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP": ("6.6", "(1UL << 0)"),

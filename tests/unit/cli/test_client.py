@@ -96,17 +96,21 @@ def run(pair, monkeypatch):
     return go
 
 
-GOOD = b'{"filter": "%s"}\n' % base64.b64encode(b"12345678")
+GOOD = b'{"filter": "%s", "domain": [2, 3]}\n' % base64.b64encode(b"12345678")
 
 
 def test_the_filter_and_the_doors(run, pair):
-    asked, (channel, program, argv, doors) = run(GOOD)
+    asked, (channel, program, argv, doors, domain) = run(GOOD)
     assert asked == b'{"op": "exec", "mediation": "auto", "program": "curl", "policy": null}\n'
     assert (channel, program, argv, doors) == (pair[0].fileno(), b"12345678", ["curl", "x"], [7])
+    assert domain == (2, 3)
     assert pair[0].gettimeout() is None
 
 
-@pytest.mark.parametrize("answer", [b"{}\n", b'{"filter": 5}\n', b'{"filter": "%"}\n', b'{"filter": null}\n'])
+@pytest.mark.parametrize("answer", [
+    b"{}\n", b'{"filter": 5}\n', b'{"filter": "%"}\n', b'{"filter": null}\n', GOOD.replace(b"[2, 3]", b"null"),
+    GOOD.replace(b"[2, 3]", b"[2]"), GOOD.replace(b"[2, 3]", b'["x", 3]'),
+])
 def test_no_filter(run, answer):
     with pytest.raises(StartError, match="sent no filter"):
         run(answer)

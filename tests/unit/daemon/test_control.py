@@ -25,7 +25,7 @@ async def ends():
 
 SESSION = SimpleNamespace(
     ident="s", program="curl", pid=7, policy=ALLOW_ALL, mediation="auto", calls=Counter(connect=2, bind=1), refusals=1,
-    waiting_calls=0, since=5.0,
+    waiting_calls=0, landlocked=True, since=5.0,
 )
 
 
@@ -116,7 +116,7 @@ async def test_who_is_there(ends):
 def test_a_session_as_ps_shows_it():
     assert answer({"op": "ps"}, [SESSION]) == {"sessions": [{
         "session": "s", "program": "curl", "pid": 7, "policy": "allow-all", "mediation": "auto", "calls": 3,
-        "by_call": {"connect": 2, "bind": 1}, "refusals": 1, "waiting": 0, "since": 5.0,
+        "by_call": {"connect": 2, "bind": 1}, "refusals": 1, "waiting": 0, "landlock": True, "since": 5.0,
     }]}
 
 

@@ -358,7 +358,6 @@ def test_compiling_twice_gives_the_same(cache):
         Plan((FilterRule("connect", errno.EPERM),), guarded=False),
         Plan((FilterRule("connect", None, (Condition(1, "set"),)),), guarded=False),
         Plan((FilterRule("connect", None), FilterRule("bind", None)), guarded=False),
-        Plan((FilterRule("connect", None),), guarded=True),
     ],
 )
 def test_another_plan_is_another_file(cache, other):

@@ -4,6 +4,12 @@ import errno
 
 import pytest
 
+from supervisor.abi.landlock import (
+    LANDLOCK_ACCESS_NET_BIND_TCP,
+    LANDLOCK_ACCESS_NET_CONNECT_TCP,
+    LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET,
+    LANDLOCK_SCOPE_SIGNAL,
+)
 from supervisor.abi.socket import MSG_FASTOPEN, SO_ZEROCOPY, SOL_SOCKET
 from supervisor.policy.engine import ALLOW_ALL
 from supervisor.syscalls.plan import CLONE_FILES, CLONE_THREAD, LOW, PR_SET_DUMPABLE, Condition, FilterRule, plan_for
@@ -144,3 +150,29 @@ def test_a_program_is_kept_dumpable_where_that_is_asked_for(name, mode):
 @each_policy
 def test_a_plan_can_be_a_key(name):
     assert {plan_for(POLICIES[name], "auto"): 1}[plan_for(POLICIES[name], "auto")] == 1
+
+
+BOTH = LANDLOCK_ACCESS_NET_BIND_TCP | LANDLOCK_ACCESS_NET_CONNECT_TCP
+SCOPES = LANDLOCK_SCOPE_SIGNAL | LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET
+
+
+@pytest.mark.parametrize(("name", "domain"), [
+    ("everything", (0, 0)),
+    ("nothing", (BOTH, SCOPES)),
+    ("socket", (0, LANDLOCK_SCOPE_SIGNAL)),
+    ("bind", (LANDLOCK_ACCESS_NET_BIND_TCP, LANDLOCK_SCOPE_SIGNAL)),
+    ("connect", (LANDLOCK_ACCESS_NET_CONNECT_TCP, LANDLOCK_SCOPE_SIGNAL)),
+    ("accept", (0, LANDLOCK_SCOPE_SIGNAL)),
+])
+def test_what_the_daemon_does_the_program_gives_up(name, domain):
+    assert plan_for(POLICIES[name], "auto").domain == domain
+    assert plan_for(POLICIES[name], "full").domain == domain
+
+
+def test_unix_sockets_that_may_be_continued_are_not_given_up():
+    continued = policy('default = "deny"\nconnect.allow = ["unix:*"]\nsend.allow = ["unix:*"]')
+    assert plan_for(continued, "auto").domain == (BOTH, LANDLOCK_SCOPE_SIGNAL)
+
+
+def test_a_policy_without_the_second_line():
+    assert plan_for(policy('default = "deny"\nlandlock = false'), "auto").domain == (0, 0)
