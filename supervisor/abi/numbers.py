@@ -2,6 +2,12 @@
 
 from typing import Final, NamedTuple
 
+SOCKET_CALLS: Final = (
+    "socket", "socketpair", "bind", "connect", "listen", "accept", "accept4", "shutdown", "getsockname", "getpeername",
+    "getsockopt", "setsockopt", "sendto", "sendmsg", "sendmmsg", "recvfrom", "recvmsg", "recvmmsg",
+)
+"""The 18 calls that are supervised."""
+
 
 class Architecture(NamedTuple):
     """What differs between the machines that are supported. `calls` maps the names of section 2 to numbers;

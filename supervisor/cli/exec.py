@@ -65,7 +65,7 @@ def _embedded(arguments: argparse.Namespace) -> int:
     from shim.filter import compile_filter
     from supervisor.cli.front import supervise
     from supervisor.daemon.audit import check_log, open_log
-    from supervisor.daemon.embedded import Task
+    from supervisor.daemon.start import Task
     from supervisor.kernel import landlock, seccomp
     from supervisor.syscalls.plan import plan_for
 
@@ -87,7 +87,10 @@ def _embedded(arguments: argparse.Namespace) -> int:
 
 
 def _policy(argument: str | None) -> "Policy":
-    from supervisor.cli.policy_file import load_policy
-    from supervisor.policy.engine import ALLOW_ALL
+    if argument is None:
+        from supervisor.policy.engine import ALLOW_ALL
 
-    return ALLOW_ALL if argument is None else load_policy(argument)
+        return ALLOW_ALL
+    from supervisor.cli.policy_file import load_policy
+
+    return load_policy(argument)

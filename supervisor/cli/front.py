@@ -17,7 +17,7 @@ from typing import Any, Final, NoReturn
 
 from shim.launch import EXIT_OWN_FAILURE, become, inherited_doors, write_line
 from supervisor.cli.sentinel import Sentinel
-from supervisor.daemon import embedded
+from supervisor.daemon import start
 from supervisor.errors import StartError, TraceeGone
 from supervisor.kernel import process, seccomp
 from supervisor.kernel.hostfd import HostFd
@@ -30,7 +30,7 @@ _MIRRORED: Final[set[int]] = {int(number) for number in signal.valid_signals() i
 }
 
 
-def supervise(task: embedded.Task, program: bytes, domain: tuple[int, int], keep: set[int]) -> int:
+def supervise(task: start.Task, program: bytes, domain: tuple[int, int], keep: set[int]) -> int:
     """Run `task` under the filter `program`, without what `domain` gives up, and return the program's exit status.
 
     Does not return when the program is killed by a signal: this process dies of the same.
@@ -73,7 +73,7 @@ def let_go(inherited: list[int]) -> None:
 
 
 def _be_supervisor(
-    task: embedded.Task, program: bytes, domain: tuple[int, int], doors: list[int], mask: Iterable[int],
+    task: start.Task, program: bytes, domain: tuple[int, int], doors: list[int], mask: Iterable[int],
     mine: socket.socket, theirs: socket.socket, inherited: list[int],
 ) -> NoReturn:
     """The child: fork the launcher, and supervise it."""
@@ -89,7 +89,7 @@ def _be_supervisor(
             become(there.fileno(), program, task.argv, doors, domain)
         there.close()
         let_go(inherited)
-        status = embedded.run(task, child, here, theirs)
+        status = start.run(task, child, here, theirs)
     except BaseException as error:  # nobody above would say it
         with suppress(OSError):
             write_line(theirs.fileno(), {"failed": f"{type(error).__name__}: {error}"})

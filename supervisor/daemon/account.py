@@ -8,7 +8,7 @@ from supervisor.abi.socket import AF_INET, AF_INET6
 from supervisor.daemon.audit import printable
 from supervisor.kernel.sockets import SocketKind
 from supervisor.sockets.address import Address
-from supervisor.syscalls.session import Event
+from supervisor.syscalls.event import Event
 
 _BOUND: Final = 10_000
 

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, TextIO
 
 from supervisor.abi.names import family_name, protocol_name, type_name
 from supervisor.errors import StartError
-from supervisor.syscalls.session import Event
+from supervisor.syscalls.event import Event
 
 Level = Literal["all", "refusals"]
 _BOUND: Final = 100_000

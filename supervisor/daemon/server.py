@@ -24,8 +24,9 @@ from supervisor.errors import StartError, UsageError
 from supervisor.kernel import landlock, process, seccomp
 from supervisor.policy.config import Config, ConfigErrors, parse_config
 from supervisor.policy.engine import ALLOW_ALL, Policy
-from supervisor.syscalls.plan import Plan, plan_for
-from supervisor.syscalls.session import Event, Mediation, Session
+from supervisor.syscalls.event import Event
+from supervisor.syscalls.plan import Mediation, Plan, plan_for
+from supervisor.syscalls.session import Session
 from supervisor.syscalls.waiting import Waiting
 
 GRACE: Final = 3.0

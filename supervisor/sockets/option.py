@@ -9,6 +9,14 @@ of an option, only on its level and name, which are integers.
 from typing import Final, NamedTuple
 
 from supervisor.abi import option as abi
+from supervisor.abi.inet import (
+    IP_OPTIONS,
+    IP_RETOPTS,
+    IPV6_2292PKTOPTIONS,
+    IPV6_2292RTHDR,
+    IPV6_FLOWLABEL_MGR,
+    IPV6_RTHDR,
+)
 from supervisor.abi.option import SO_PEERCRED, SOL_IP, SOL_IPV6, SOL_SOCKET, SOL_TCP, SOL_UDP
 
 LARGEST: Final = 4096
@@ -69,3 +77,8 @@ BY_NUMBER: Final = {(row.level, row.number): row for row in OPTIONS}
 TELLS_OF_THE_PEER: Final = frozenset({(SOL_SOCKET, SO_PEERCRED)})
 """Pids and uids in terms of the caller's namespaces."""
 CLEARED_BY_READING: Final = frozenset({(SOL_SOCKET, abi.SO_ERROR)})
+DIVERTING: Final = frozenset({
+    (SOL_IP, IP_OPTIONS), (SOL_IP, IP_RETOPTS), (SOL_IPV6, IPV6_RTHDR), (SOL_IPV6, IPV6_2292RTHDR),
+    (SOL_IPV6, IPV6_2292PKTOPTIONS), (SOL_IPV6, IPV6_FLOWLABEL_MGR),
+})
+"""Options and control messages that send an allowed connection's packets somewhere else first (source routes)."""

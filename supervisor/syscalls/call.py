@@ -13,7 +13,8 @@ from supervisor.kernel.sockets import SocketKind
 from supervisor.policy.operation import Action, Operation
 from supervisor.policy.verdict import Verdict
 from supervisor.sockets.address import Address
-from supervisor.syscalls.session import Event, How, Session
+from supervisor.syscalls.event import Event, How
+from supervisor.syscalls.session import Session
 from supervisor.tracee.thread import Thread
 
 

@@ -16,8 +16,9 @@ from supervisor.errors import CannotServe, SyscallError, TraceeGone
 from supervisor.kernel import libc
 from supervisor.kernel.hostfd import HostFd
 from supervisor.syscalls.call import Call, Denied
+from supervisor.syscalls.event import How
 from supervisor.syscalls.reply import Continue, Fail, InstallFd, Later, Reply, Value
-from supervisor.syscalls.session import How, Session
+from supervisor.syscalls.session import Session
 from supervisor.syscalls.table import Row, rows_by_number
 from supervisor.tracee.thread import StateFile
 

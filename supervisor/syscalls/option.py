@@ -7,10 +7,9 @@ from supervisor.abi.socket import AF_INET, AF_INET6, AF_UNIX, SO_ZEROCOPY, SOL_S
 from supervisor.errors import SyscallError
 from supervisor.kernel import sockets
 from supervisor.policy.verdict import Verdict
-from supervisor.sockets.option import BY_NUMBER, CLEARED_BY_READING, LARGEST, TELLS_OF_THE_PEER
+from supervisor.sockets.option import BY_NUMBER, CLEARED_BY_READING, DIVERTING, LARGEST, TELLS_OF_THE_PEER
 from supervisor.syscalls.call import Call, Denied
 from supervisor.syscalls.reply import Continue, Reply, Value
-from supervisor.syscalls.send import DIVERTING
 from supervisor.syscalls.settle import as_program
 
 _SERVICED: Final = frozenset({AF_INET, AF_INET6, AF_UNIX})

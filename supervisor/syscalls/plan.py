@@ -13,13 +13,14 @@ from supervisor.abi.landlock import (
     LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET,
     LANDLOCK_SCOPE_SIGNAL,
 )
+from supervisor.abi.numbers import SOCKET_CALLS
 from supervisor.abi.seccomp import SECCOMP_FILTER_FLAG_NEW_LISTENER, SECCOMP_SET_MODE_FILTER
 from supervisor.abi.socket import AF_UNIX, MSG_FASTOPEN, SO_ZEROCOPY, SOL_SOCKET
 from supervisor.policy.engine import Policy
 from supervisor.policy.operation import ACTIONS
-from supervisor.syscalls.send import DIVERTING
-from supervisor.syscalls.session import Mediation
-from supervisor.syscalls.table import ROWS
+from supervisor.sockets.option import DIVERTING
+
+Mediation = Literal["auto", "full"]
 
 CLONE_FILES: Final = 0x400
 CLONE_THREAD: Final = 0x10000
@@ -64,7 +65,7 @@ def _low(arg: int, value: int) -> Condition:
 def plan_for(policy: Policy, mediation: Mediation) -> Plan:
     """What to trap for this policy: all 18 in full mediation, in auto only what it can refuse or has to record."""
     guarded = policy.unix == "continue" and any(policy.can_refuse(action) for action in ("bind", "connect", "send"))
-    trapped = [FilterRule(row.name, None) for row in ROWS] if mediation == "full" else _needed(policy)
+    trapped = [FilterRule(name, None) for name in SOCKET_CALLS] if mediation == "full" else _needed(policy)
     rules = (*_always(), *trapped, *_options(policy, mediation), *_processes(policy, guarded=guarded))
     return Plan(rules, guarded, _domain(policy))
 

@@ -2,19 +2,10 @@
 
 import errno
 from functools import partial
-from typing import Final
 
 from supervisor.abi.inet import (
-    IP_OPTIONS,
-    IP_RETOPTS,
     IPPROTO_MPTCP,
     IPPROTO_TCP,
-    IPV6_2292PKTOPTIONS,
-    IPV6_2292RTHDR,
-    IPV6_FLOWLABEL_MGR,
-    IPV6_RTHDR,
-    SOL_IP,
-    SOL_IPV6,
 )
 from supervisor.abi.message import MMSGHDR_LEN_OFFSET, MMSGHDR_SIZE
 from supervisor.abi.socket import (
@@ -36,17 +27,12 @@ from supervisor.policy.operation import Action
 from supervisor.policy.verdict import Verdict
 from supervisor.sockets.address import Address, Inet4, Inet6, Unspec
 from supervisor.sockets.control import parse_control
+from supervisor.sockets.option import DIVERTING
 from supervisor.syscalls.call import Call, Denied
 from supervisor.syscalls.message import MAX_RW_COUNT, Message, capture_message, must_be_user
 from supervisor.syscalls.reply import Continue, Fail, Later, Reply, Value, after
 from supervisor.syscalls.sending import Sending, start
 from supervisor.syscalls.settle import look_up, may_continue
-
-DIVERTING: Final = frozenset({
-    (SOL_IP, IP_OPTIONS), (SOL_IP, IP_RETOPTS), (SOL_IPV6, IPV6_RTHDR), (SOL_IPV6, IPV6_2292RTHDR),
-    (SOL_IPV6, IPV6_2292PKTOPTIONS), (SOL_IPV6, IPV6_FLOWLABEL_MGR),
-})
-"""Options and control messages that send an allowed connection's packets somewhere else first (source routes)."""
 
 
 def sendto(call: Call, sockfd: int, buf: int, length: int, flags: int, dest_addr: int, addrlen: int) -> Reply | Later:

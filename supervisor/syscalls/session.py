@@ -3,43 +3,19 @@
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Final, Literal, NamedTuple
+from typing import Final
 
 import trio
 
 from supervisor.kernel.identity import Credentials, effective_capabilities, own_credentials
 from supervisor.kernel.listener import Listener
-from supervisor.kernel.sockets import SocketKind, option_memory
+from supervisor.kernel.sockets import option_memory
 from supervisor.policy.engine import Policy
-from supervisor.policy.verdict import Verdict
-from supervisor.sockets.address import Address
+from supervisor.syscalls.event import Event
+from supervisor.syscalls.plan import Mediation
 from supervisor.syscalls.waiting import Waiting
 
-Mediation = Literal["auto", "full"]
 MAX_CONTROL: Final = 10 * 1024 * 1024
-
-How = Literal["continued", "performed", "refused", "failed"]
-
-
-class Event(NamedTuple):
-    """One decision, as it is logged and counted. `started` is time.time(), `duration` seconds."""
-
-    started: float
-    duration: float
-    session: str
-    policy: str
-    pid: int
-    tid: int
-    exe: str
-    call: str
-    kind: SocketKind | None
-    asked: Address | None
-    performed: Address | None
-    verdict: Verdict | None
-    how: How
-    errno: int
-    note: str
-
 
 class Identity:
     """Who this daemon is, and whether acting for somebody can need another identity."""

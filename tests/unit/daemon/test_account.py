@@ -7,7 +7,7 @@ from supervisor.daemon.account import Account, transport
 from supervisor.kernel.sockets import SocketKind
 from supervisor.policy.verdict import Verdict
 from supervisor.sockets.address import Inet4, UnixPath
-from supervisor.syscalls.session import Event
+from supervisor.syscalls.event import Event
 
 TCP = SocketKind(2, 1, 6)
 

@@ -12,8 +12,8 @@ from supervisor.abi.landlock import (
 )
 from supervisor.abi.socket import MSG_FASTOPEN, SO_ZEROCOPY, SOL_SOCKET
 from supervisor.policy.engine import ALLOW_ALL
+from supervisor.sockets.option import DIVERTING
 from supervisor.syscalls.plan import CLONE_FILES, CLONE_THREAD, LOW, PR_SET_DUMPABLE, Condition, FilterRule, plan_for
-from supervisor.syscalls.send import DIVERTING
 from supervisor.syscalls.table import ROWS
 from tests.unit.syscalls.stage import NOTHING, policy
 

@@ -20,9 +20,9 @@ from supervisor.abi.socket import (
     MSG_ZEROCOPY,
 )
 from supervisor.sockets.address import Inet4, Inet6, UnixPath, pack_address
+from supervisor.sockets.option import DIVERTING
 from supervisor.syscalls import sending as send_module
 from supervisor.syscalls.reply import ERESTARTSYS, Later
-from supervisor.syscalls.send import DIVERTING
 from supervisor.syscalls.sending import CHUNK
 from supervisor.syscalls.table import ROWS
 from tests.unit.syscalls.stage import (
