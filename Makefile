@@ -1,12 +1,12 @@
 # make run     the main job, on real input        make test    the tests that every change must pass
 # make lint    style, types, structure            make bench   what it costs
-# make test-programs, test-cpython, conformance   the longer suites
+# make test-programs, test-cpython, test-suites, conformance   the longer suites
 
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: run test lint test-programs test-cpython conformance bench setup clean
+.PHONY: run test lint test-programs test-cpython test-suites conformance bench setup clean
 
 setup: $(BIN)/supervise
 
@@ -38,9 +38,17 @@ test-cpython: setup
 	@.ci/packages .ci/packages-test tests/cpython/PACKAGES
 	$(BIN)/python -m tests.cpython.compare $(MODULES)
 
+test-suites: setup
+	$(BIN)/python -m tests.suites.compare $(SUITES)
+
+# All three are run, whatever the first one says. WRITE=--write puts the tables into docs/conformance.md.
 conformance: setup
-	@.ci/packages .ci/packages-test
-	$(BIN)/python -m tests.conformance.table
+	@.ci/packages .ci/packages-test tests/cpython/PACKAGES
+	@status=0; \
+	$(BIN)/python -m tests.conformance.table --differences $(WRITE) || status=1; \
+	$(BIN)/python -m tests.cpython.compare --all $(WRITE) || status=1; \
+	$(BIN)/python -m tests.suites.compare $(WRITE) || status=1; \
+	exit $$status
 
 bench: setup
 	@.ci/packages .ci/packages-test

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from tests.conformance.page import write_part
+
 from . import judge, modules
 from .run import Report, Result, Setup, run_module
 
@@ -46,6 +48,8 @@ class Tally(NamedTuple):
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.cpython.compare", description=__doc__)
     parser.add_argument("modules", nargs="*", default=list(modules.DEFAULT), help="default: %(default)s")
+    parser.add_argument("--all", action="store_true", help="every module that is about sockets, signals or processes")
+    parser.add_argument("--write", action="store_true", help="the table into docs/conformance.md")
     parser.add_argument("--modes", default=",".join(modules.MODES), help="comma separated; default: %(default)s")
     parser.add_argument("--python", default=modules.PYTHON, help=f"with CPython's suite (Debian: {modules.PACKAGE})")
     parser.add_argument(
@@ -58,7 +62,9 @@ def main(arguments: list[str] | None = None) -> int:
     if options.supervise:
         setup = setup._replace(supervise=tuple(shlex.split(options.supervise)))
     modes = [mode for mode in options.modes.split(",") if mode]
-    return compare(setup, [modules.module(name) for name in options.modules], modes, modules.PACKAGE)
+    names = modules.ALL if options.all else options.modules
+    page = "cpython" if options.write else ""
+    return compare(setup, [modules.module(name) for name in names], modes, modules.PACKAGE, page=page)
 
 
 def compare(
@@ -69,8 +75,10 @@ def compare(
     say: Callable[[str], None] = print,
     native_runs: int = NATIVE_RUNS,
     reruns: int = RERUNS,
+    page: str = "",
 ) -> int:
-    """Compare these modules in these modes; the exit status. `needed` is what to install if one does not run."""
+    """Compare these modules in these modes; the exit status. `needed` is what to install if one does not run, `page`
+    the part of docs/conformance.md that the table is written to."""
     for part, why in {part: why for module in parts for part, why in module.left_out.items()}.items():
         say(f"left out everywhere: {part}: {why}")
     columns = ["native", *modes]
@@ -97,7 +105,13 @@ def compare(
     say("")
     table = [{"": group} | {column: str(tally) for column, tally in row.items()} for group, row in rows.items()]
     _table(table, ["", *columns], say)
-    say(f"\n{found} tests differ" if found else "\nnothing differs")
+    verdict = f"{found} tests differ" if found else "nothing differs"
+    say(f"\n{verdict}")
+    if page:
+        head = ["what", *columns]
+        lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+        lines += [f"| {' | '.join(line.values())} |" for line in table]
+        write_part(page, [*lines, "", f"In this run {verdict}."])
     return 1 if found else 0
 
 

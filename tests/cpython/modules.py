@@ -32,6 +32,13 @@ TEST_SECONDS = 60.0  # of silence by one test before it is called hung; no test 
 
 DEFAULT = ("test_socket", "test_socketserver", "test_selectors", "test_httplib")
 
+ALL = (
+    *DEFAULT, "test_asyncio", "test_ssl", "test_ftplib", "test_smtplib", "test_imaplib", "test_poplib", "test_asyncore",
+    "test_asynchat", "test_epoll", "test_poll", "test_select", "test_subprocess", "test_signal", "test_eintr",
+    "test_timeout", "test_logging", "test_httpservers", "test_xmlrpc", "test_concurrent_futures",
+    "test_multiprocessing_fork", "test_multiprocessing_forkserver", "test_multiprocessing_spawn",
+)
+
 _SECONDS = {
     "test_asyncio": 900,
     "test_multiprocessing_fork": 900,
