@@ -17,6 +17,7 @@ from .compared import MODES, difference, staged
 from .needs import program
 from .test_git import ENV as GIT_ENV
 from .test_git import http_server
+from .test_postgres import database_user, postgres
 from .test_redis import redis
 
 SOURCES = Path(__file__).with_name("sources")
@@ -61,6 +62,20 @@ def java_server(stage) -> Iterator[int]:
         yield ports[0]
 
 
+@contextmanager
+def postgres_server(stage) -> Iterator[int]:
+    with postgres(stage) as (port, _, _):
+        yield port
+
+
+@contextmanager
+def go_server(stage) -> Iterator[int]:
+    ports = [stage.port(name) for name in ("http", "tcp", "udp")]
+    path = stage.folder / "go.sock"
+    with stage.server(built.static_go(), "serve", *ports, path, tcp=tuple(ports[:2]), udp=(ports[2],), unix=(path,)):
+        yield ports[0]
+
+
 def curl(host, port):
     return (program("curl"), "-sS", "-v", "--max-time", 20, f"http://{host}:{port}/small")
 
@@ -89,6 +104,18 @@ def redis_cli(host, port):
     return (program("redis-cli"), "-h", host, "-p", port, "ping")
 
 
+def psql(host, port):
+    return (program("psql"), "-X", "-w", "-U", database_user(), "-h", host, "-p", port, "-c", "select 1", "postgres")
+
+
+def go_http(host, port):
+    return (built.static_go(), "get", f"http://{host}:{port}/who")
+
+
+def busybox_nc(host, port):
+    return (program("busybox"), "nc", "-w", 5, host, port)
+
+
 def static_c(host, port):
     return (built.static_c(), "tcp", host, port)
 
@@ -115,6 +142,9 @@ CLIENTS = [
     Client(java_socket, java_server),
     Client(git, web),
     Client(redis_cli, redis_server),
+    Client(psql, postgres_server),
+    Client(go_http, go_server),
+    Client(busybox_nc, redis_server),
     Client(static_c, c_server),
     Client(static_c_udp, c_server, "udp:127.0.0.1:{port}", "connect,sendto", socket.SOCK_DGRAM),
 ]

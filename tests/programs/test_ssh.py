@@ -102,3 +102,26 @@ def test_ssh_agent(stage):
             ]
     assert seen[2].out == "by agent\n"
     return [*seen, running.status, server.status]
+
+
+@compared()
+def test_ssh_agent_forwarding(stage):
+    """From the far side another ssh gets in by the agent of the near side; and streams through the connection."""
+    with sshd(stage) as (port, options, server):
+        agent_socket, closed = stage.folder / "agent", stage.port("closed")
+        agent = (program("ssh-agent"), "-D", "-a", agent_socket)
+        with stage.server(*agent, unix=(agent_socket,), as_side="client") as running:
+            env = {"SSH_AUTH_SOCK": str(agent_socket)}
+            ssh = [program("ssh"), *options, "-p", port]
+            further = " ".join(map(str, [*ssh, "127.0.0.1", "'echo further; exit 5'"]))
+            jump = " ".join(map(str, [*ssh, "-W", "%h:%p", "127.0.0.1"]))
+            seen = [
+                stage.client(program("ssh-add"), "-q", stage.folder / "user", env=env),
+                stage.client(*ssh, "-A", "127.0.0.1", f"ssh-add -l | wc -l; {further}", env=env),
+                stage.client(*ssh, "-a", "127.0.0.1", further, env=env).status,
+                stage.client(*ssh, "-o", f"ProxyCommand={jump}", "127.0.0.1", "echo jumped", env=env),
+                stage.client(*ssh, "-W", f"127.0.0.1:{closed}", "127.0.0.1", env=env),
+            ]
+    assert seen[1] == (5, "1\nfurther\n", ""), seen
+    assert seen[3].out == "jumped\n", seen
+    return [*seen, running.status, server.status]

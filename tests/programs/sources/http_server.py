@@ -19,7 +19,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         file = self.server.folder / url.path.lstrip("/")
         if file.is_file():
-            self.answer("200 OK", {"Content-Type": "text/plain"}, file.read_bytes())
+            kind = "text/html" if file.suffix == ".html" else "text/plain"
+            self.answer("200 OK", {"Content-Type": kind}, file.read_bytes())
         else:
             self.answer("404 Not Found", {}, b"no such file\n")
 
