@@ -67,6 +67,8 @@ class Inbox:
         header.control = self._control_at if has_control else None
         header.controllen = min(control, CONTROL_SIZE) if has_control else control
         header.flags = 0
+        if has_control:  # the kernel leaves padding as it is, and it was another program's
+            ctypes.memset(self._control_at, 0, header.controllen)
         count = libc.recvmsg(fd.fileno(), self._reference, flags)
         if count < 0:
             raise SyscallError(libc.get_errno())

@@ -6,7 +6,8 @@ Consequence: a receive that we perform has taken the bytes when the copy to the 
 Decision: look at the mappings first, and leave a call with a bad pointer to the kernel. PROCMAP_QUERY (Linux 6.11)
 answers for one address without the text of /proc/PID/maps; where it is missing, reading a byte of every page finds what
 is not mapped, though not what is read-only. A mapped file counts as a bad pointer: it may have been cut short.
-Cost: 8 us, 3 of them for each further range.
+Cost: 8 us, 3 of them for each further mapping; a call that names very many is the kernel's as well, because others wait
+meanwhile.
 """
 
 import errno
@@ -26,6 +27,8 @@ _END: Final = 4
 _INODE: Final = 8
 _ZEROS: Final = (0,) * 12
 _PAGE: Final = 4096
+_MOST_LOOKS: Final = 64
+_MOST_PAGES: Final = 16384
 
 _has_query = True
 
@@ -47,12 +50,14 @@ def are_writable(tid: int, ranges: Iterable[tuple[int, int]]) -> bool:
 def _ask(tid: int, ranges: list[tuple[int, int]]) -> bool:
     global _has_query  # noqa: PLW0603 - learned once from the kernel
     number = os.open(f"/proc/{tid}/maps", os.O_RDONLY | os.O_CLOEXEC)
-    start = end = 0
+    start = end = looks = 0
     try:
         for address, length in ranges:
             at = address
             while at < address + length:
                 if not start <= at < end:
+                    if (looks := looks + 1) > _MOST_LOOKS:
+                        return False
                     query = bytearray(_QUERY.pack(_QUERY.size, _WRITABLE, at, *_ZEROS))
                     fcntl.ioctl(number, _PROCMAP_QUERY, query, True)
                     answer = _QUERY.unpack(query)
@@ -72,6 +77,8 @@ def _ask(tid: int, ranges: list[tuple[int, int]]) -> bool:
 
 
 def _are_readable(tid: int, ranges: list[tuple[int, int]]) -> bool:
+    if sum((length >> 12) + 2 for _, length in ranges) > _MOST_PAGES:
+        return False
     probes = [
         (max(page, address), 1)
         for address, length in ranges

@@ -9,6 +9,7 @@ import errno
 from collections.abc import Callable
 from typing import NamedTuple
 
+from supervisor.abi.inet import IPPROTO_MPTCP, IPPROTO_TCP
 from supervisor.abi.message import (
     MMSGHDR_LEN_OFFSET,
     MMSGHDR_SIZE,
@@ -33,6 +34,7 @@ from supervisor.abi.socket import (
     SO_PEEK_OFF,
     SO_RCVLOWAT,
     SOCK_STREAM,
+    SOCKADDR_STORAGE_SIZE,
     SOL_SOCKET,
 )
 from supervisor.errors import SyscallError
@@ -42,7 +44,7 @@ from supervisor.kernel.inbox import Inbox, available
 from supervisor.kernel.process import spare_descriptors
 from supervisor.kernel.sockets import SocketKind
 from supervisor.syscalls.call import Call
-from supervisor.syscalls.message import MAX_RW_COUNT, capture_header, capture_ranges, must_be_user
+from supervisor.syscalls.message import MAX_RW_COUNT, capture_header, capture_ranges, must_be_user, part_of
 from supervisor.syscalls.received import HEADER_SIZE, hand_over, holds_a_path
 from supervisor.syscalls.reply import Continue, Reply, Value
 
@@ -52,12 +54,12 @@ _inbox = Inbox()
 
 
 class _Ask(NamedTuple):
-    """What one receive asks for. `name` is (address, address of its length), `msg` the struct msghdr or 0."""
+    """What one receive asks for. `name` is (address, room there, address of its length); `msg` a struct msghdr or 0."""
 
     ranges: list[tuple[int, int]]
     size: int
     flags: int
-    name: tuple[int, int]
+    name: tuple[int, int, int]
     msg: int = 0
     control: int = 0
     controllen: int = 0
@@ -72,7 +74,7 @@ def recvfrom(call: Call, sockfd: int, buf: int, length: int, flags: int, src_add
     must_be_user([(buf, length := min(length, MAX_RW_COUNT))])
     fd, kind = call.take_socket(sockfd)
     # recvmsg, which we use, knows a flag that recvfrom ignores.
-    ask = _Ask([(buf, length)], length, flags & ~MSG_CMSG_COMPAT, (src_addr, addrlen))
+    ask = _Ask([(buf, length)], length, flags & ~MSG_CMSG_COMPAT, (src_addr, 0, addrlen))
     return _one(call, fd, kind, ask)
 
 
@@ -92,15 +94,21 @@ def recvmmsg(call: Call, sockfd: int, msgvec: int, vlen: int, flags: int, timeou
     if timeout or not 0 < vlen <= _LARGEST_BATCH:
         return Continue()
     fd, kind = call.take_socket(sockfd)
+    if kind.type == SOCK_STREAM:
+        return Continue()  # the kernel tells of a pending error before it gives data (`do_recvmmsg`)
     if vlen > 1 and not flags & MSG_WAITFORONE and _waits(fd, flags):
         return Continue()  # what had been received could not be given back to wait for the rest
     try:
         asks = [_capture(call, msgvec + index * MMSGHDR_SIZE, flags & ~MSG_WAITFORONE) for index in range(vlen)]
-        for ask in asks:
-            _must_be_given(call, fd, kind, ask)
-            # An error after the first message would have to become the socket's own, which only the kernel can do.
-            _must_be_writable(call, ask)
-    except (SyscallError, _Kernels):
+    except SyscallError:
+        return Continue()
+    try:
+        _must_be_given(call, fd, kind, asks[0])
+        # An error after the first message would have to become the socket's own, which only the kernel can do.
+        places = [place for ask in asks for place in (*ask.ranges, ask.name[:2], (ask.control, ask.controllen))]
+        if not call.thread.can_write([(msgvec, vlen * MMSGHDR_SIZE), *(place for place in places if place[0])]):
+            raise _Kernels
+    except _Kernels:
         return Continue()
     return _unless_it_waits(fd, flags, lambda: _batch(call, fd, kind, msgvec, asks))
 
@@ -109,7 +117,11 @@ def _batch(call: Call, fd: HostFd, kind: SocketKind, msgvec: int, asks: list[_As
     count = 0
     for ask in asks:
         try:
+            if count and kind.family == AF_UNIX and ask.controllen > HEADER_SIZE:
+                _must_be_installable(fd, ask)
             received, flags = _receive(call, fd, kind, ask)
+        except _Kernels:
+            break  # the next call begins with it
         except SyscallError:
             if count == 0:
                 raise
@@ -125,8 +137,9 @@ def _batch(call: Call, fd: HostFd, kind: SocketKind, msgvec: int, asks: list[_As
 def _one(call: Call, fd: HostFd, kind: SocketKind, ask: _Ask) -> Reply:
     try:
         _must_be_given(call, fd, kind, ask)
-        if kind.type == SOCK_STREAM and not ask.flags & MSG_PEEK:
-            _must_be_writable(call, ask)
+        # Natively nobody gets the descriptors of a message whose data cannot be written.
+        if kind.type == SOCK_STREAM or (kind.family == AF_UNIX and ask.controllen > HEADER_SIZE):
+            _must_be_writable(call, ask.ranges)
     except _Kernels:
         return Continue()
     return _unless_it_waits(fd, ask.flags, lambda: Value(_receive(call, fd, kind, ask)[0]))
@@ -145,7 +158,7 @@ def _capture(call: Call, msg: int, flags: int) -> _Ask:
     header = capture_header(call, msg)
     ranges = capture_ranges(call, header)
     size = min(sum(length for _, length in ranges), MAX_RW_COUNT)
-    name = header.name, msg + MSGHDR_NAMELEN_OFFSET
+    name = header.name, min(header.namelen, SOCKADDR_STORAGE_SIZE), msg + MSGHDR_NAMELEN_OFFSET
     return _Ask(ranges, size, flags, name, msg, header.control, header.controllen)
 
 
@@ -161,8 +174,9 @@ def _must_be_given(call: Call, fd: HostFd, kind: SocketKind, ask: _Ask) -> None:
         # Pids and uids of credentials are in terms of who receives; a descriptor that we cannot hold is lost for good.
         if not (call.thread.shares_namespace("pid") and call.thread.shares_namespace("user")):
             raise _Kernels
-        if spare_descriptors() <= SCM_MAX_FD or not call.thread.can_write([(ask.control, ask.controllen)]):
+        if spare_descriptors() <= SCM_MAX_FD:
             raise _Kernels
+        _must_be_writable(call, [(ask.control, ask.controllen)])
         _must_be_installable(fd, ask)
     if kind.type == SOCK_STREAM and _waits(fd, ask.flags):
         # Without waiting a receive takes less than a blocking one waits for (`sock_rcvlowat`).
@@ -191,8 +205,8 @@ def _must_be_installable(fd: HostFd, ask: _Ask) -> None:
         raise _Kernels
 
 
-def _must_be_writable(call: Call, ask: _Ask) -> None:
-    if not call.thread.can_write(ask.ranges):
+def _must_be_writable(call: Call, ranges: list[tuple[int, int]]) -> None:
+    if not call.thread.can_write(ranges):
         raise _Kernels
 
 
@@ -204,14 +218,21 @@ def _receive(call: Call, fd: HostFd, kind: SocketKind, ask: _Ask) -> tuple[int, 
     control, msg_flags = hand_over(call, got.control, got.flags, ask.flags)
     count = got.result
     # TCP throws away what MSG_TRUNC asks for; datagrams are copied, and only the count tells more.
-    discarded = kind.type == SOCK_STREAM and kind.family != AF_UNIX and ask.flags & MSG_TRUNC
-    if not discarded and call.thread.write_vectors(ask.ranges, got.address, got.copied) < got.copied:
+    tcp = kind.family != AF_UNIX and kind.protocol in (IPPROTO_TCP, IPPROTO_MPTCP)
+    discarded = tcp and ask.flags & (MSG_TRUNC | MSG_ERRQUEUE) == MSG_TRUNC
+    # No more than that: all that is named becomes the program's memory (`process_vm_rw_single_vec` pins it).
+    ranges = part_of(ask.ranges, 0, got.copied)
+    if not discarded and call.thread.write_vectors(ranges, got.address, got.copied) < got.copied:
         raise SyscallError(errno.EFAULT)
-    pointer, length = ask.name
+    if ask.msg:
+        try:
+            call.thread.write(ask.control, control)
+        except SyscallError:
+            control = b""  # `put_cmsg` fails silently
+    pointer, _, length = ask.name
     if pointer:
         call.write_address(got.name, pointer, length)
     if ask.msg:
-        call.thread.write(ask.control, control)
         call.thread.write(ask.msg + MSGHDR_FLAGS_OFFSET, msg_flags.to_bytes(4, "little", signed=msg_flags < 0))
         call.thread.write(ask.msg + MSGHDR_CONTROLLEN_OFFSET, len(control).to_bytes(8, "little"))
     return count, msg_flags

@@ -9,6 +9,7 @@ from typing import Final
 from supervisor.errors import TraceeGone
 from supervisor.kernel.hostfd import HostFd
 from supervisor.kernel.listener import Listener
+from supervisor.kernel.sockets import is_path
 from supervisor.syscalls.reply import Continue, Fail, Reply, Value
 from supervisor.testing.thread import FakeThread
 
@@ -48,10 +49,13 @@ Answer = Returned | Failed | Continued | Installed
 class FakeListener(Listener):
     """Knows which calls wait, and what each was answered, in order.
 
-    As with the real one, a call can be answered once; then, and once it was `forget`-ted, it is TraceeGone.
+    As with the real one, a call can be answered once; then, and once it was `forget`-ted, it is TraceeGone. `given` are
+    the program's new descriptors, with their flags.
     """
 
     def __init__(self) -> None:
+        self.killable = True
+        self.given: Final[list[tuple[int, int]]] = []
         self.answers: Final[list[tuple[int, Answer]]] = []
         self.closed = False
         self._waiting: Final[dict[int, FakeThread]] = {}
@@ -88,13 +92,20 @@ class FakeListener(Listener):
         self._answer(ident, Continued())
 
     def install(self, ident: int, fd: HostFd, flags: int) -> int:
+        number = self.give(ident, fd, flags)
+        self._answer(ident, Installed(number, flags))
+        return number
+
+    def give(self, ident: int, fd: HostFd, flags: int) -> int:
         thread = self._waiting.get(ident)
         if thread is None:
             raise TraceeGone
+        if is_path(fd):
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         if thread.table_is_full():
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         number = thread.open(fd)
-        self._answer(ident, Installed(number, flags))
+        self.given.append((number, flags))
         return number
 
     def close(self) -> None:

@@ -67,3 +67,12 @@ class Memory:
             page[start : start + len(part)] = part
             done += len(part)
         return done
+
+    def is_writable(self, address: int, length: int) -> bool:
+        """Are all these bytes there and writable?"""
+        at = address - address % PAGE
+        while at < address + length:
+            if at not in self._pages or at in self._read_only:
+                return False
+            at += PAGE
+        return True

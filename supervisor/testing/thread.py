@@ -1,5 +1,6 @@
 """A thread of a program that is not there: see `FakeThread`."""
 
+import ctypes
 import errno
 import os
 import signal
@@ -43,7 +44,7 @@ class FakeThread(Thread):
         self.program = "/bin/fake"
         self.signals: Final[list[int]] = []
         self.facts = Status(self.tid, 0o022, 1, (us.uid,) * 4, (us.gid,) * 4, us)
-        self.namespaces: Final = {"user", "mnt"}
+        self.namespaces: Final = {"user", "mnt", "pid"}
         self._ended: Final = HostFd(os.eventfd(0, os.EFD_CLOEXEC))
         self._gone = False
         self._hidden = False
@@ -120,6 +121,25 @@ class FakeThread(Thread):
         self._must_be_visible("memory")
         if self.memory.write(address, data) != len(data):
             raise SyscallError(errno.EFAULT)
+
+    def write_vectors(self, ranges: list[tuple[int, int]], source: int, length: int) -> int:
+        if length == 0:
+            return 0
+        self._must_be_visible("memory")
+        data = ctypes.string_at(source, length)
+        done = 0
+        for address, size in ranges:
+            part = data[done : done + size]
+            count = self.memory.write(address, part)
+            done += count
+            if count < len(part):
+                break
+        return done
+
+    def can_write(self, ranges: list[tuple[int, int]]) -> bool:
+        wanted = [(address, length) for address, length in ranges if length]
+        visible = not self._gone and not self._hidden
+        return not wanted or (visible and all(self.memory.is_writable(*each) for each in wanted))
 
     def status(self) -> Status:
         self._must_be_there()

@@ -8,6 +8,7 @@ if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
 from tests.unit.kernel.leftovers import nothing_left, quick_collections  # noqa: E402
+from tests.unit.syscalls.room import receiver  # noqa: E402
 from tests.unit.syscalls.stage import closer_is_idle, world  # noqa: E402
 
-__all__ = ["closer_is_idle", "nothing_left", "quick_collections", "world"]
+__all__ = ["closer_is_idle", "nothing_left", "quick_collections", "receiver", "world"]

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import pytest
 import trio
 
+from supervisor.abi.message import MMSGHDR_SIZE, MSGHDR_SIZE
 from supervisor.errors import TraceeGone
 from supervisor.kernel import sockets
 from supervisor.kernel.hostfd import leaked
@@ -213,10 +214,70 @@ def a_netlink_message(world, _):
         yield "sendto", (world.open(sock), world.put(request), len(request), 0, *world.address(b"\x10\0" + bytes(10)))
 
 
+def space(world, control=0):
+    """A struct msghdr to receive into."""
+    return world.message(bytes(64), name=bytes(128), control=bytes(control))
+
+
+@contextmanager
+def a_receive(world, _):
+    with udp(bound=True) as sock, udp() as peer:
+        peer.sendto(b"abc", sock.getsockname())
+        yield "recvfrom", (world.open(sock), world.put(bytes(64)), 64, 0, *world.room(128))
+
+
+@contextmanager
+def a_receive_that_must_be_whole(world, _):
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.send(b"abc")
+        yield "recvmsg", (world.open(theirs), world.message(bytes(3)), socket.MSG_WAITALL)
+
+
+@contextmanager
+def received_descriptors(world, _):
+    ours, theirs = socket.socketpair()
+    with ours, theirs, null() as file:
+        socket.send_fds(ours, [b"abc"], [file.fileno(), file.fileno(), ours.fileno()])
+        yield "recvmsg", (world.open(theirs), space(world, 64), 0)
+
+
+@contextmanager
+def a_received_batch(world, _):
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with ours, theirs, null() as file:
+        for _ in range(2):
+            socket.send_fds(ours, [b"abc"], [file.fileno()])
+        headers = [world.memory.read(space(world, 64), MSGHDR_SIZE).ljust(MMSGHDR_SIZE, b"\0") for _ in range(3)]
+        yield "recvmmsg", (world.open(theirs), world.put(b"".join(headers)), 3, socket.MSG_DONTWAIT, 0)
+
+
+@contextmanager
+def an_option(world, _):
+    with tcp() as sock:
+        yield "getsockopt", (world.open(sock), 1, socket.SO_ERROR, world.put(bytes(4)), world.put(b"\4\0\0\0"))
+
+
+@contextmanager
+def an_option_of_the_peer(world, _):
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        length = world.put((12).to_bytes(4, "little"))
+        yield "getsockopt", (world.open(ours), 1, socket.SO_PEERCRED, world.put(bytes(12)), length)
+
+
+@contextmanager
+def a_changed_option(world, _):
+    with tcp() as sock:
+        yield "setsockopt", (world.open(sock), 1, socket.SO_KEEPALIVE, world.put(b"\1\0\0\0"), 4)
+
+
 SCENARIOS = (
     a_connect, a_connect_without_waiting, a_connect_of_datagrams, a_connect_to_a_path, a_bind, a_bind_to_a_path,
     an_abstract_bind, a_netlink_bind, a_listen, a_shutdown, a_name, an_accept, a_send, a_message,
     a_message_with_descriptors, descriptors_to_a_pair, a_broken_pipe, a_batch, a_netlink_message,
+    a_receive, a_receive_that_must_be_whole, received_descriptors, a_received_batch, an_option, an_option_of_the_peer,
+    a_changed_option,
 )
 REFUSABLE = (
     a_connect, a_connect_without_waiting, a_connect_of_datagrams, a_connect_to_a_path, a_bind, a_bind_to_a_path,
@@ -232,6 +293,7 @@ def targets():
         for name in public(place):
             yield place, name
     yield FakeListener, "valid"
+    yield FakeListener, "give"
 
 
 async def attempt(world, scenario, tmp_path, place, name, fault):

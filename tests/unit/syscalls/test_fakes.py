@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import fcntl
 import os
 import resource
 import socket
@@ -22,6 +23,8 @@ from tests.unit.kernel.puppet import GETPPID, Puppet, Trapped, until
 from tests.unit.kernel.test_process import start_thread
 from tests.unit.syscalls.stage import World
 from tests.unit.tracee.test_thread import look, two_pages
+
+_BYTE = ctypes.create_string_buffer(b"x")
 
 
 class RealProgram:
@@ -143,6 +146,14 @@ def fill_table():
             return
 
 
+def open_path():
+    return HostFd(os.open("/dev/null", os.O_PATH | os.O_CLOEXEC))
+
+
+def closes_on_exec(number):
+    return bool(fcntl.fcntl(number, fcntl.F_GETFD) & fcntl.FD_CLOEXEC)
+
+
 def code_of(call, *arguments):
     with pytest.raises(SyscallError) as caught:
         call(*arguments)
@@ -181,6 +192,32 @@ def test_what_is_written(program):
     locked = program.read_only()
     assert code_of(thread.write, locked, b"x") == errno.EFAULT
     assert thread.read(locked, 1) == b"r"
+
+
+def test_what_is_written_to_several_ranges(program):
+    address, thread = program.page_before_gap(), program.thread
+    source = ctypes.create_string_buffer(b"0123456789")
+    at = ctypes.addressof(source)
+    assert thread.write_vectors([(address, 2), (address, 0), (address + 4, 3)], at, 5) == 5
+    assert program.look(address, 8) == b"01aa234a"
+    assert thread.write_vectors([(address, 9)], at, 3) == 3
+    assert thread.write_vectors([(address, 2)], at, 9) == 2
+    assert thread.write_vectors([(address, 2), (8, 2), (address + 4, 2)], at, 6) == 2
+    assert thread.write_vectors([(address + PAGE - 2, 4), (address, 4)], at, 8) == 2
+    assert program.look(address + PAGE - 3, 3) == b"a01"
+    assert thread.write_vectors([(8, 2), (address, 2)], at, 4) == 0
+    assert thread.write_vectors([(program.read_only(), 2)], at, 2) == 0
+    assert thread.write_vectors([(8, 2)], at, 0) == 0
+
+
+def test_what_may_be_written(program):
+    address, locked, thread = program.page_before_gap(), program.read_only(), program.thread
+    assert thread.can_write([])
+    assert thread.can_write([(address, PAGE)])
+    assert thread.can_write([(address, 1), (8, 0), (address + PAGE - 1, 1)])
+    for bad in ((address, PAGE + 1), (address + PAGE, 1), (locked, 1), (8, 8), (8, 1 << 62), ((1 << 64) - 8, 16)):
+        assert not thread.can_write([bad])
+        assert not thread.can_write([(address, 1), bad])
 
 
 # Descriptors.
@@ -230,6 +267,7 @@ def test_who_it_is(program):
     assert program.thread.executable()
     assert program.thread.shares_namespace("user")
     assert program.thread.shares_namespace("mnt")
+    assert program.thread.shares_namespace("pid")
 
 
 def test_alone(program):
@@ -262,9 +300,11 @@ def test_a_thread_that_is_gone(program):
     for attempt in (
         thread.status, thread.credentials, thread.pidfd, thread.send_sigpipe, lambda: thread.take(0),
         lambda: thread.read(4096, 1), lambda: thread.read_vectors([(4096, 1)]), lambda: thread.write(4096, b"x"),
+        lambda: thread.write_vectors([(4096, 1)], ctypes.addressof(_BYTE), 1),
     ):
         with pytest.raises(TraceeGone):
             attempt()
+    assert not thread.can_write([(4096, 1)])
     assert not thread.is_alone()
     assert not thread.table_is_full()
     assert not thread.shares_namespace("user")
@@ -295,6 +335,9 @@ class RealCall:
         self.puppet.do(fill_table)
         self.ident = self.again()
 
+    def closes_on_exec(self, number):
+        return self.puppet.do(closes_on_exec, number)
+
     def go_away(self):
         self.puppet.kill()
 
@@ -323,6 +366,9 @@ class FakeCall:
 
     def fill_table(self):
         self.thread.limit = 0
+
+    def closes_on_exec(self, number):
+        return dict(self.listener.given)[number] == os.O_CLOEXEC
 
     def go_away(self):
         self.listener.forget_all()
@@ -382,6 +428,39 @@ def test_a_descriptor_is_installed_and_is_the_answer(stopped):
             stopped.listener.install(stopped.ident, fd, 0)
 
 
+def test_descriptors_are_given_before_the_answer(stopped):
+    listener = stopped.listener
+    with HostFd(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)) as fd:
+        one = listener.give(stopped.ident, fd, os.O_CLOEXEC)
+        other = listener.give(stopped.ident, fd, 0)
+    assert one != other
+    assert listener.valid(stopped.ident)
+    listener.answer_value(stopped.ident, 7)
+    assert stopped.result() == 7
+    assert stopped.closes_on_exec(one)
+    assert not stopped.closes_on_exec(other)
+
+
+def test_what_is_not_given(stopped):
+    listener = stopped.listener
+    with open_path() as path, pytest.raises(OSError, match="Bad file") as caught:
+        listener.give(stopped.ident, path, 0)
+    assert caught.value.errno == errno.EBADF
+    stopped.fill_table()
+    with HostFd(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)) as fd:
+        with pytest.raises(OSError, match="many") as caught:
+            listener.give(stopped.ident, fd, 0)
+        assert caught.value.errno == errno.EMFILE
+        listener.answer_value(stopped.ident, 7)
+        assert stopped.result() == 7
+        with pytest.raises(TraceeGone):
+            listener.give(stopped.ident, fd, 0)
+
+
+def test_a_listener_whose_calls_no_signal_takes(stopped):
+    assert stopped.listener.killable
+
+
 def test_a_full_table_is_no_answer(stopped):
     stopped.fill_table()
     with HostFd(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)) as fd, pytest.raises(OSError, match="many") as caught:
@@ -417,7 +496,10 @@ def test_fakes_of_a_hidden_thread():
 
     with FakeThread() as thread:
         thread.hide()
-        for attempt in (lambda: thread.read(1, 1), lambda: thread.write(1, b"x"), lambda: thread.take(0)):
+        for attempt in (
+            lambda: thread.read(1, 1), lambda: thread.write(1, b"x"), lambda: thread.take(0),
+            lambda: thread.write_vectors([(1, 1)], ctypes.addressof(_BYTE), 1),
+        ):
             with pytest.raises(CannotServe, match=str(thread.tid)):
                 attempt()
 
