@@ -11,7 +11,7 @@ import struct
 import termios
 from typing import Final, NamedTuple
 
-from supervisor.abi.socket import SOCKADDR_STORAGE_SIZE
+from supervisor.abi.socket import MSG_TRUNC, SOCKADDR_STORAGE_SIZE
 from supervisor.errors import SyscallError
 from supervisor.kernel import libc
 from supervisor.kernel.hostfd import HostFd
@@ -69,6 +69,8 @@ class Inbox:
         header.flags = 0
         if has_control:  # the kernel leaves padding as it is, and it was another program's
             ctypes.memset(self._control_at, 0, header.controllen)
+        if flags & MSG_TRUNC:  # the count may be of more than was copied
+            ctypes.memset(address, 0, size)
         count = libc.recvmsg(fd.fileno(), self._reference, flags)
         if count < 0:
             raise SyscallError(libc.get_errno())

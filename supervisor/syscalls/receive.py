@@ -45,7 +45,7 @@ from supervisor.kernel.process import spare_descriptors
 from supervisor.kernel.sockets import SocketKind
 from supervisor.syscalls.call import Call
 from supervisor.syscalls.message import MAX_RW_COUNT, capture_header, capture_ranges, must_be_user, part_of
-from supervisor.syscalls.received import HEADER_SIZE, hand_over, holds_a_path
+from supervisor.syscalls.received import HEADER_SIZE, hand_over, holds_a_path, written
 from supervisor.syscalls.reply import Continue, Reply, Value
 
 _SERVICED = frozenset({AF_INET, AF_INET6, AF_UNIX})
@@ -74,7 +74,7 @@ def recvfrom(call: Call, sockfd: int, buf: int, length: int, flags: int, src_add
     must_be_user([(buf, length := min(length, MAX_RW_COUNT))])
     fd, kind = call.take_socket(sockfd)
     # recvmsg, which we use, knows a flag that recvfrom ignores.
-    ask = _Ask([(buf, length)], length, flags & ~MSG_CMSG_COMPAT, (src_addr, 0, addrlen))
+    ask = _Ask([(buf, length)], length, flags & ~MSG_CMSG_COMPAT, (src_addr, 1, addrlen))
     return _one(call, fd, kind, ask)
 
 
@@ -103,14 +103,14 @@ def recvmmsg(call: Call, sockfd: int, msgvec: int, vlen: int, flags: int, timeou
     except SyscallError:
         return Continue()
     try:
-        _must_be_given(call, fd, kind, asks[0])
         # An error after the first message would have to become the socket's own, which only the kernel can do.
-        places = [place for ask in asks for place in (*ask.ranges, ask.name[:2], (ask.control, ask.controllen))]
-        if not call.thread.can_write([(msgvec, vlen * MMSGHDR_SIZE), *(place for place in places if place[0])]):
+        places = [place for ask in asks for place in _places(ask)]
+        if not call.thread.can_write([(msgvec, vlen * MMSGHDR_SIZE), *places]):
             raise _Kernels
+        _must_be_given(call, fd, kind, asks[0])
     except _Kernels:
         return Continue()
-    return _unless_it_waits(fd, flags, lambda: _batch(call, fd, kind, msgvec, asks))
+    return _if_any(lambda: _batch(call, fd, kind, msgvec, asks))
 
 
 def _batch(call: Call, fd: HostFd, kind: SocketKind, msgvec: int, asks: list[_Ask]) -> Reply:
@@ -136,21 +136,29 @@ def _batch(call: Call, fd: HostFd, kind: SocketKind, msgvec: int, asks: list[_As
 
 def _one(call: Call, fd: HostFd, kind: SocketKind, ask: _Ask) -> Reply:
     try:
+        # What is received and cannot be written is lost, and so are the descriptors with it, and a stack does not grow
+        # for us. What the kernel does of it differs from protocol to protocol.
+        if not call.thread.can_write(_places(ask)):
+            raise _Kernels
         _must_be_given(call, fd, kind, ask)
-        # Natively nobody gets the descriptors of a message whose data cannot be written.
-        if kind.type == SOCK_STREAM or (kind.family == AF_UNIX and ask.controllen > HEADER_SIZE):
-            _must_be_writable(call, ask.ranges)
     except _Kernels:
         return Continue()
-    return _unless_it_waits(fd, ask.flags, lambda: Value(_receive(call, fd, kind, ask)[0]))
+    return _if_any(lambda: Value(_receive(call, fd, kind, ask)[0]))
 
 
-def _unless_it_waits(fd: HostFd, flags: int, receive: Callable[[], Reply]) -> Reply:
+def _places(ask: _Ask) -> list[tuple[int, int]]:
+    """Everywhere that the kernel would write; a pointer to a name or to control data may be NULL."""
+    pointer, room, length = ask.name
+    optional = (ask.control, ask.controllen), (pointer, room), (length if pointer else 0, 4)
+    return [*ask.ranges, *(place for place in optional if place[0])]
+
+
+def _if_any(receive: Callable[[], Reply]) -> Reply:
     try:
         return receive()
     except SyscallError as error:
-        if error.errno == errno.EAGAIN and _waits(fd, flags):
-            return Continue()
+        if error.errno == errno.EAGAIN:
+            return Continue()  # also where it does not wait: a unix stream writes credentials all the same
         raise
 
 
@@ -170,13 +178,14 @@ def _must_be_given(call: Call, fd: HostFd, kind: SocketKind, ask: _Ask) -> None:
     """_Kernels for what only the kernel can do as it should be."""
     if kind.family not in _SERVICED or not call.session.listener.killable:
         raise _Kernels
+    if ask.flags & (MSG_PEEK | MSG_TRUNC) == MSG_PEEK | MSG_TRUNC:
+        raise _Kernels  # with SO_PEEK_OFF nobody is told how much was copied
     if kind.family == AF_UNIX and ask.controllen > HEADER_SIZE:
         # Pids and uids of credentials are in terms of who receives; a descriptor that we cannot hold is lost for good.
         if not (call.thread.shares_namespace("pid") and call.thread.shares_namespace("user")):
             raise _Kernels
         if spare_descriptors() <= SCM_MAX_FD:
             raise _Kernels
-        _must_be_writable(call, [(ask.control, ask.controllen)])
         _must_be_installable(fd, ask)
     if kind.type == SOCK_STREAM and _waits(fd, ask.flags):
         # Without waiting a receive takes less than a blocking one waits for (`sock_rcvlowat`).
@@ -205,11 +214,6 @@ def _must_be_installable(fd: HostFd, ask: _Ask) -> None:
         raise _Kernels
 
 
-def _must_be_writable(call: Call, ranges: list[tuple[int, int]]) -> None:
-    if not call.thread.can_write(ranges):
-        raise _Kernels
-
-
 def _receive(call: Call, fd: HostFd, kind: SocketKind, ask: _Ask) -> tuple[int, int]:
     """Receive one message and give it to the program: the count and msg_flags."""
     call.must_still_wait()
@@ -225,10 +229,9 @@ def _receive(call: Call, fd: HostFd, kind: SocketKind, ask: _Ask) -> tuple[int, 
     if not discarded and call.thread.write_vectors(ranges, got.address, got.copied) < got.copied:
         raise SyscallError(errno.EFAULT)
     if ask.msg:
-        try:
-            call.thread.write(ask.control, control)
-        except SyscallError:
-            control = b""  # `put_cmsg` fails silently
+        # The kernel writes no padding: what the program had there stays.
+        for start, end in written(control):
+            call.thread.write(ask.control + start, control[start:end])
     pointer, _, length = ask.name
     if pointer:
         call.write_address(got.name, pointer, length)

@@ -5,7 +5,7 @@ import os
 import struct
 from typing import Final
 
-from supervisor.abi.message import CMSGHDR
+from supervisor.abi.message import CMSG_ALIGNMENT, CMSGHDR
 from supervisor.abi.socket import MSG_CMSG_CLOEXEC, MSG_CTRUNC, SCM_PIDFD, SCM_RIGHTS, SOL_SOCKET
 from supervisor.kernel.hostfd import HostFd
 from supervisor.kernel.sockets import is_path, let_go
@@ -50,6 +50,17 @@ def hand_over(call: Call, raw: bytes, flags: int, asked: int) -> tuple[bytes, in
     packed = pack_control(result)
     # Where the program's buffer ended within the padding of the last message, so does what is written.
     return (packed[: len(raw)] if whole else packed), flags
+
+
+def written(raw: bytes) -> list[tuple[int, int]]:
+    """The parts of received control data that the kernel writes: each message without its padding, as offsets."""
+    parts = []
+    offset = 0
+    while offset + CMSGHDR.size <= len(raw):
+        length = CMSGHDR.unpack_from(raw, offset)[0]
+        parts.append((offset, min(offset + length, len(raw))))
+        offset += (length + CMSG_ALIGNMENT - 1) & -CMSG_ALIGNMENT
+    return parts
 
 
 def holds_a_path(raw: bytes) -> bool:

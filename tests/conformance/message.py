@@ -1,6 +1,8 @@
 """struct msghdr, iovec, mmsghdr and control messages, packed by hand and read back as the kernel left them."""
 
+import re
 import struct
+from collections.abc import Callable
 
 from .memory import Memory
 
@@ -124,3 +126,29 @@ class Vector:
         """Copy the headers back into the messages, so that their `fields` are what the kernel wrote."""
         for index, message in enumerate(self.messages):
             message.header.write(self.memory.read(MSGHDR_SIZE, index * MMSGHDR_SIZE))
+
+
+_VARYING = {(0, 20): (2, 4), (41, 74): (2, 4), (1, 2): (0, 4), (1, 29): (0, 99), (1, 35): (0, 99), (1, 37): (0, 99)}
+_VARYING |= {(41, 11): (0, 4)}
+"""Bytes of a control message that are never the same twice: ports, pids, times, flow labels."""
+
+
+def exact_control(data: bytes, used: int, number: Callable[[int], int]) -> str:
+    """All of a control buffer in hex; up to `used`, what varies is `##`, and descriptors become `number(fd)`."""
+    text = [f"{byte:02x}" for byte in data]
+    offset = 0
+    while offset + _CMSG.size <= min(used, len(data)):
+        length, level, kind = _CMSG.unpack_from(data, offset)
+        start, end = offset + _CMSG.size, min(offset + length, used, len(data))
+        if (level, kind) in ((1, 1), (1, 4)):
+            for at in range(start, end - 3, 4):
+                new = number(int.from_bytes(data[at : at + 4], "little", signed=True))
+                text[at : at + 4] = [f"{byte:02x}" for byte in (new & 0xFFFF_FFFF).to_bytes(4, "little")]
+        elif (level, kind) in _VARYING:
+            first, last = _VARYING[level, kind]
+            for at in range(start + first, min(end, start + last)):
+                text[at] = "##"
+        if length < _CMSG.size:
+            break
+        offset += -(-length // 8) * 8
+    return re.sub("(a5)+$", "", "".join(text))
