@@ -45,6 +45,10 @@ DEVIATIONS: Final = (
         "A program with a mount namespace of its own can put any socket under any name.",
     ),
     Deviation(
+        ("connect", *_SENDING), "policy", "A unix path that leads through /proc/self or /dev/fd is refused.",
+        "The supervisor resolves the path, and would find its own descriptors there.",
+    ),
+    Deviation(
         ("connect", *_SENDING), "policy", "0.0.0.0 and :: mean loopback, also from a socket bound to another address.",
         "What is judged has to be what is connected to.",
     ),
